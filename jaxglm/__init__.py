@@ -1,0 +1,58 @@
+"""Generalized linear models on JAX: exact, autodiff, on CPU or GPU."""
+
+from jaxglm import links
+from jaxglm.api import fit, glm
+from jaxglm.errors import (
+    AliasWarning,
+    ConvergenceWarning,
+    DataError,
+    DataWarning,
+    FitError,
+    FormulaError,
+    InputError,
+    InputTypeError,
+    JaxglmError,
+    JaxglmWarning,
+    MissingExtraError,
+    NotAvailableError,
+    SeparationError,
+    SeparationWarning,
+    Status,
+    UnseenLevelError,
+)
+from jaxglm.families import Binomial, Family, Gamma, Gaussian, InverseGaussian, Poisson
+from jaxglm.links import Link
+from jaxglm.results import PredictionResults, Results
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AliasWarning",
+    "Binomial",
+    "ConvergenceWarning",
+    "DataError",
+    "DataWarning",
+    "Family",
+    "FitError",
+    "FormulaError",
+    "Gamma",
+    "Gaussian",
+    "InputError",
+    "InputTypeError",
+    "InverseGaussian",
+    "JaxglmError",
+    "JaxglmWarning",
+    "Link",
+    "MissingExtraError",
+    "NotAvailableError",
+    "Poisson",
+    "PredictionResults",
+    "Results",
+    "SeparationError",
+    "SeparationWarning",
+    "Status",
+    "UnseenLevelError",
+    "fit",
+    "glm",
+    "links",
+]

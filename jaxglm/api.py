@@ -1,0 +1,306 @@
+"""The functions that users call first."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from jaxglm import precision, resolve
+from jaxglm.errors import (
+    AliasWarning,
+    ConvergenceWarning,
+    FitError,
+    InputTypeError,
+    SeparationError,
+    SeparationWarning,
+    Status,
+    row_count,
+)
+from jaxglm.fit import Fit, fit_source
+from jaxglm.inference.covariance import covariance, default_kind
+from jaxglm.intake import ArrayIntake, Beside, FormulaIntake
+from jaxglm.intake.base import Taken
+from jaxglm.kernels import Model
+from jaxglm.results import Results
+from jaxglm.results.labels import Labels, aliased, separated
+from jaxglm.sources import ArraySource, MeshSource, Source, StreamSource
+
+
+def glm(
+    formula: str,
+    data: Any,
+    family: Any = "gaussian",
+    *,
+    link: Any = None,
+    offset: Any = None,
+    exposure: Any = None,
+    trials: Any = None,
+    freq_weights: Any = None,
+    var_weights: Any = None,
+    prob_weights: Any = None,
+    solver: str = "auto",
+    information: str = "expected",
+    start: Any = None,
+    tol: float = 1e-8,
+    max_iter: int = 100,
+    use_t: bool | None = None,
+    missing: str = "drop",
+    keep_data: bool = True,
+    devices: Any = None,
+    functions: Mapping[str, Callable] | None = None,
+    on_separation: str = "warn",
+    on_failure: str = "warn",
+    **unknown: Any,
+) -> Results:
+    """Fit a generalized linear model from a formula.
+
+    Parameters
+    ----------
+    formula : str
+        Wilkinson/R syntax: ``"y ~ x1 * C(f) + log(x2) + offset(log(t))"``; ``cbind(success, failure) ~ ...`` for
+        counts of two outcomes.
+    data : data frame, or callable
+        pandas, polars, pyarrow, or a dict of arrays. A callable that returns an iterator of frames is read anew at
+        every pass, so the rows never have to fit in memory together.
+    family : str or Family
+        "gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", or an object such as ``jg.Poisson()``.
+    link : str or Link, optional
+        By default the family's own (identity, logit, log, inverse, inverse_squared).
+    offset : str or array, optional
+        Column name or values (n,) added to the linear predictor.
+    exposure : str or array, optional
+        Positive; its log is added to the linear predictor (log link only).
+    trials : str or array, optional
+        Number of trials of a binomial proportion.
+    freq_weights, var_weights, prob_weights : str or array, optional
+        A row stands for w rows; a row is w times as precise (R's ``weights=``); a row was sampled with probability
+        proportional to 1/w (standard errors are then the survey sandwich). Rows of weight 0 count as absent.
+    solver : {"auto", "newton", "irls"}
+        "irls" steps with the expected information only; "newton" with the observed wherever that is positive
+        definite; "auto" starts with expected and ends with observed. All reach the same optimum.
+    information : {"expected", "observed"}
+        What the standard errors come from; expected agrees with R.
+    start : array (P,), optional
+        Starting coefficients.
+    tol : float
+        Allowed remaining error, in standard errors.
+    max_iter : int
+        Accepted steps allowed.
+    use_t : bool, optional
+        Student t instead of the normal for tests; by default where the dispersion is estimated.
+    missing : {"drop", "raise"}
+        Rows with missing values.
+    keep_data : bool
+        Keep the rows for residuals, fitted values and other covariances.
+    devices : "all" or list of jax devices, optional
+        Shard the rows over several devices.
+    functions : dict of str to callable, optional
+        Your own functions for the formula, elementwise on arrays.
+    on_separation, on_failure : {"warn", "raise"}
+        What to do when estimates are infinite, or the solver stops early.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    FormulaError, DataError, InputError
+        With the row, the column and the remedy.
+
+    Notes
+    -----
+    Cost is O(n P^2) a pass and 5 to 8 passes for most models; memory is one copy of the design, factors as codes.
+    Method: Fisher scoring and Newton with step halving (McCullagh and Nelder 1989, section 2.5).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import jaxglm as jg
+    >>> df = pd.DataFrame({"dose": [1, 2, 3, 4, 5, 6], "died": [0, 0, 1, 0, 1, 1]})
+    >>> res = jg.glm("died ~ dose", df, family="binomial")
+    >>> print(res.params.round(4).to_dict())
+    {'Intercept': -4.2491, 'dose': 1.214}
+    """
+    resolve.refuse_unknown(unknown, options_of(glm))
+    family = resolve.family(family, link)
+    beside = Beside(offset, exposure, trials, freq_weights, var_weights, prob_weights)
+    resolve.choice("missing", missing, ("drop", "raise"))
+    behavior = _Behavior(keep_data, on_separation, on_failure)
+    placed = resolve.devices(devices)
+    streamed = callable(data)
+    if streamed:
+        intake = FormulaIntake.learn_stream(formula, data, family, beside, missing, functions)
+    else:
+        intake, taken = FormulaIntake.learn(formula, data, family, beside, missing, functions)
+    options = resolve.options(
+        solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
+        n_coefficients=len(intake.names), probability_weights=prob_weights is not None,
+    )  # fmt: skip
+    with precision.scope():
+        if streamed:
+            source, taken = _stream(intake, data)
+        else:
+            # The formula made the design anew, so its matrices need no further copy.
+            source = _source(taken, placed, owned=True)
+        return _run(
+            source, intake, taken, options, behavior, response=intake.spec.response_name, formula=intake.spec.text
+        )
+
+
+def fit(
+    X: Any,
+    y: Any,
+    family: Any = "gaussian",
+    *,
+    intercept: bool = True,
+    names: Any = None,
+    link: Any = None,
+    offset: Any = None,
+    exposure: Any = None,
+    trials: Any = None,
+    freq_weights: Any = None,
+    var_weights: Any = None,
+    prob_weights: Any = None,
+    solver: str = "auto",
+    information: str = "expected",
+    start: Any = None,
+    tol: float = 1e-8,
+    max_iter: int = 100,
+    use_t: bool | None = None,
+    missing: str = "drop",
+    keep_data: bool = True,
+    devices: Any = None,
+    on_separation: str = "warn",
+    on_failure: str = "warn",
+    **unknown: Any,
+) -> Results:
+    """Fit a generalized linear model from arrays.
+
+    Parameters
+    ----------
+    X : array or data frame (n, p)
+        Numbers; a data frame gives the names. Factors belong in a formula, see :func:`jaxglm.glm`.
+    y : array or Series (n,)
+        Response; two labels or booleans for the binomial family.
+    intercept : bool
+        Put a constant before the columns of X (it is never stored). With False, a constant column of X still counts
+        as the intercept of the null model.
+    names : sequence of str, optional
+        Names of the columns; by default those of a frame, else x1, x2, ...
+    family, link, offset, exposure, trials, freq_weights, var_weights, prob_weights, solver, information, start, tol,
+    max_iter, use_t, missing, keep_data, devices, on_separation, on_failure
+        As in :func:`jaxglm.glm`; vectors are given as values.
+
+    Returns
+    -------
+    Results
+
+    Notes
+    -----
+    Memory beyond X is one copy of it in chunks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import jaxglm as jg
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> res = jg.fit(X, [1, 2, 4, 9], family=jg.Poisson(), names=["time"])
+    >>> print(res.params.round(4).to_dict())
+    {'Intercept': -0.0605, 'time': 0.7478}
+    """
+    resolve.refuse_unknown(unknown, options_of(fit))
+    family = resolve.family(family, link)
+    beside = Beside(offset, exposure, trials, freq_weights, var_weights, prob_weights)
+    resolve.choice("missing", missing, ("drop", "raise"))
+    behavior = _Behavior(keep_data, on_separation, on_failure)
+    placed = resolve.devices(devices)
+    for name, value in beside.given.items():
+        if isinstance(value, str):
+            raise InputTypeError(
+                f"{name}={value!r} is a name, but fit() takes arrays; use glm() with a frame, or pass the values"
+            )
+    intake, taken = ArrayIntake.learn(X, y, family, beside, names=names, intercept=bool(intercept), missing=missing)
+    options = resolve.options(
+        solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
+        n_coefficients=len(intake.names), probability_weights=prob_weights is not None,
+    )  # fmt: skip
+    with precision.scope():
+        source = _source(taken, placed, owned=False)
+        return _run(source, intake, taken, options, behavior, response=intake.encoder.name, formula=None)
+
+
+class _Behavior:
+    """Checked choices of what to keep and when to raise."""
+
+    def __init__(self, keep_data: bool, on_separation: str, on_failure: str):
+        self.keep_data = bool(keep_data)
+        self.on_separation = resolve.choice("on_separation", on_separation, ("warn", "raise"))
+        self.on_failure = resolve.choice("on_failure", on_failure, ("warn", "raise"))
+
+
+def options_of(function: Callable) -> list[str]:
+    """Names of the keyword options of a public function."""
+    return [n for n, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_KEYWORD]
+
+
+def _source(taken: Taken, placed: resolve.Devices, owned: bool) -> Source:
+    if placed.devices is None or len(placed.devices) == 1:
+        return ArraySource.from_rows(taken.rows, owned)
+    return MeshSource.from_rows(taken.rows, list(placed.devices))
+
+
+def _stream(intake: FormulaIntake, frames: Callable[[], Iterator[Any]]) -> tuple[StreamSource, Taken]:
+    """A stream of the frames' rows, and what is known of them; one pass counts what is used and what is dropped."""
+
+    def blocks():
+        for frame in frames():
+            taken = intake.take(frame)
+            if len(taken.rows.y):
+                yield taken.rows
+
+    n_rows = n_dropped = 0
+    for frame in frames():
+        taken = intake.take(frame)
+        n_rows, n_dropped = n_rows + len(taken.rows.y), n_dropped + taken.n_dropped
+    notes = intake.encoder.notes
+    if n_dropped:
+        notes += (f"{row_count(n_dropped)} with missing values dropped.",)
+    return StreamSource(blocks, n_rows), Taken(None, notes=notes)
+
+
+def _run(source, intake, taken: Taken, options, behavior, *, response: str, formula: str | None) -> Results:
+    """Fit, warn, and label."""
+    model = Model(intake.family, intake.layout)
+    names = intake.names
+    found = fit_source(
+        source, model, options, has_intercept=intake.has_intercept, has_offset=intake.has_offset,
+        name_row=taken.name_row, name_column=lambda j: f"column {names[j]!r}",
+    )  # fmt: skip
+    labels = Labels(
+        names=names, response=response, formula=formula, index=taken.index, notes=taken.notes,
+        weights=intake.beside.weights,
+    )  # fmt: skip
+    if not behavior.keep_data:
+        found = found.without_source()
+    _report(found, labels, behavior)
+    return Results(found, labels, covariance(found, default_kind(found)), intake)
+
+
+def _report(found: Fit, labels: Labels, behavior: _Behavior) -> None:
+    """Warn or raise about aliasing, separation and failure."""
+    for name, words in aliased(found, labels):
+        warnings.warn(f"column {name!r} is dropped: it equals {words}", AliasWarning, stacklevel=4)
+    if found.status is Status.SEPARATED:
+        columns = ", ".join(f"{name} ({sign})" for name, sign in separated(found, labels))
+        message = f"{Status.SEPARATED.sentence} Infinite estimates: {columns}."
+        if behavior.on_separation == "raise":
+            raise SeparationError(message)
+        warnings.warn(message, SeparationWarning, stacklevel=4)
+    elif not found.status.converged:
+        message = f"{found.status.name}: {found.status.sentence}"
+        if behavior.on_failure == "raise":
+            raise FitError(message)
+        warnings.warn(message, ConvergenceWarning, stacklevel=4)

@@ -1,0 +1,174 @@
+"""Factors kept as integer codes; a coding says what each level contributes.
+
+With `T` the contrast table (levels x columns) and `H` the one-hot matrix of the
+codes, the columns are ``diag(z) H T``, where `z` is 1 or, in an interaction with
+a number, that number. H is never formed: ``X b`` is a gather, ``X' r`` a segment
+sum, a product of two factors a histogram over pairs of codes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxglm.design.base import Design, Rows, by_code, matmul
+from jaxglm.tree import pytree, static
+
+
+class Coding(ABC):
+    """Contrast table T of shape (n_levels, n_columns), perhaps never written out."""
+
+    n_levels: int
+    n_columns: int
+
+    @abstractmethod
+    def expand(self, b: jax.Array) -> jax.Array:
+        """T b: one value a level, (n_levels, ...)."""
+
+    @abstractmethod
+    def contract(self, h: jax.Array) -> jax.Array:
+        """T' h for h of shape (n_levels, ...)."""
+
+    @abstractmethod
+    def gram(self, h: jax.Array) -> jax.Array:
+        """T' diag(h) T."""
+
+    @abstractmethod
+    def table(self) -> jax.Array:
+        """T itself."""
+
+
+@pytree
+class Indicator(Coding):
+    """Each level lights at most one column (treatment coding, full dummies).
+
+    Attributes
+    ----------
+    column_of_level : int array (n_levels,)
+        The column that a level lights, -1 for none (the reference level).
+    width : int
+        Number of columns.
+    """
+
+    column_of_level: jax.Array
+    width: int = static()
+
+    @property
+    def n_levels(self) -> int:
+        return self.column_of_level.shape[0]
+
+    @property
+    def n_columns(self) -> int:
+        return self.width
+
+    @property
+    def _slot(self) -> jax.Array:
+        return jnp.where(self.column_of_level < 0, self.width, self.column_of_level)
+
+    def expand(self, b: jax.Array) -> jax.Array:
+        padded = jnp.concatenate([b, jnp.zeros_like(b[:1])]) if self.width else jnp.zeros((1, *b.shape[1:]), b.dtype)
+        return padded[self._slot]
+
+    def contract(self, h: jax.Array) -> jax.Array:
+        return by_code(h, self._slot, self.width + 1)[: self.width]
+
+    def gram(self, h: jax.Array) -> jax.Array:
+        return jnp.diag(self.contract(h))
+
+    def table(self) -> jax.Array:
+        return self.expand(jnp.eye(self.width))
+
+
+@pytree
+class Table(Coding):
+    """Any contrast matrix (sum, Helmert, polynomial, the user's own), (n_levels, k)."""
+
+    values: jax.Array
+
+    @property
+    def n_levels(self) -> int:
+        return self.values.shape[0]
+
+    @property
+    def n_columns(self) -> int:
+        return self.values.shape[1]
+
+    def expand(self, b: jax.Array) -> jax.Array:
+        return matmul(self.values, b)
+
+    def contract(self, h: jax.Array) -> jax.Array:
+        return jnp.tensordot(self.values.T, h, axes=1, precision=jax.lax.Precision.HIGHEST)
+
+    def gram(self, h: jax.Array) -> jax.Array:
+        return matmul(self.values.T * h, self.values)
+
+    def table(self) -> jax.Array:
+        return self.values
+
+
+def product_coding(first: Coding, second: Coding) -> Coding:
+    """Coding of an interaction; combined code = first + n_first * second.
+
+    Levels and columns both run fastest in the first factor.
+    """
+    if first.indicator and second.indicator:
+        a, b = np.asarray(first.column_of_level), np.asarray(second.column_of_level)
+        both = (a[None, :] >= 0) & (b[:, None] >= 0)
+        column = np.where(both, a[None, :] + first.width * b[:, None], -1)
+        return Indicator(column.ravel().astype(np.int32), width=first.width * second.width)
+    return Table(np.kron(np.asarray(second.table()), np.asarray(first.table())))
+
+
+Coding.indicator = False
+Indicator.indicator = True
+
+
+@pytree
+class Categorical(Design):
+    """Columns ``diag(z) H T`` of one factor or of an interaction of factors.
+
+    Rows are ``codes`` (m,), integers in [0, n_levels), or ``(codes, z)`` where
+    ``scaled`` is true and z (m,) is the number that the factor interacts with.
+    Memory is 4 bytes a row (12 when scaled) whatever the number of levels.
+    """
+
+    coding: Coding
+    scaled: bool = static(default=False)
+
+    @property
+    def n_columns(self) -> int:
+        return self.coding.n_columns
+
+    def _codes(self, x: Rows) -> jax.Array:
+        return x[0] if self.scaled else x
+
+    def _times(self, x: Rows, values: jax.Array) -> jax.Array:
+        if not self.scaled:
+            return values
+        return values * x[1].reshape((-1,) + (1,) * (values.ndim - 1))
+
+    def columns(self, x: Rows, m: int) -> jax.Array:
+        return self._times(x, self.coding.table()[self._codes(x)])
+
+    def dot(self, x: Rows, b: jax.Array) -> jax.Array:
+        return self._times(x, self.coding.expand(b)[self._codes(x)])
+
+    def tdot(self, x: Rows, r: jax.Array) -> jax.Array:
+        return self.coding.contract(by_code(self._times(x, r), self._codes(x), self.coding.n_levels))
+
+    def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
+        n_levels = self.coding.n_levels
+        pairs = codes.astype(jnp.int32) * n_levels + self._codes(x)
+        counts = by_code(self._times(x, w), pairs, n_codes * n_levels).reshape(n_codes, n_levels)
+        return self.coding.contract(counts.T).T
+
+    def cross(self, x: Rows, other: Design, xo: Rows, w: jax.Array) -> jax.Array:
+        tally = other.tally(xo, self._times(x, w), self._codes(x), self.coding.n_levels)
+        return self.coding.contract(tally)
+
+    def gram(self, x: Rows, w: jax.Array) -> jax.Array:
+        squared = self._times(x, self._times(x, w))
+        return self.coding.gram(by_code(squared, self._codes(x), self.coding.n_levels))

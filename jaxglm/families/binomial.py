@@ -1,0 +1,93 @@
+"""The binomial family."""
+
+from __future__ import annotations
+
+from dataclasses import field
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import gammaln
+
+from jaxglm import numerics
+from jaxglm.families.base import Aux, Family
+from jaxglm.links import Link, Logit
+from jaxglm.tree import pytree
+
+
+@pytree
+class Binomial(Family):
+    """Proportion y of successes in ``aux["trials"]`` trials (1 when absent).
+
+    With 0/1 responses this is logistic, probit, ... regression; with proportions
+    and no trials it is the fractional model of Papke and Wooldridge (1996), whose
+    log-likelihood is the Bernoulli quasi-likelihood.
+
+    Parameters
+    ----------
+    link : Link, default Logit
+    """
+
+    link: Link = field(default_factory=Logit)
+
+    name = "binomial"
+    mean_range = "unit"
+    canonical = Logit
+    support_text = "0/1, two labels, or proportions between 0 and 1"
+
+    def _trials(self, aux: Aux) -> jax.Array | float:
+        return aux.get("trials", 1.0)
+
+    def _log_odds_parts(self, y, e) -> jax.Array:
+        """y log(mu) + (1 - y) log(1 - mu), without touching the log that has weight zero."""
+        frozen = jax.lax.stop_gradient(e)
+        success = numerics.times(y, self.link.log_inverse(jnp.where(y == 0, frozen, e)))
+        failure = numerics.times(1.0 - y, self.link.log_complement(jnp.where(y == 1, frozen, e)))
+        return success + failure
+
+    def nll(self, y, eta, aux: Aux) -> jax.Array:
+        return -self._trials(aux) * self._log_odds_parts(y, eta[0])
+
+    def mean(self, eta, aux: Aux) -> jax.Array:
+        return self.link.inverse(eta[0])
+
+    def variance(self, mu, aux: Aux) -> jax.Array:
+        return mu * (1.0 - mu) / self._trials(aux)
+
+    def expected(self, eta, aux: Aux) -> jax.Array:
+        # 1 - mu comes from the link: where mu rounds to 1 the difference would be lost.
+        mu = jax.lax.stop_gradient(self.link.inverse(eta[0]))
+        complement = jax.lax.stop_gradient(self.link.complement(eta[0]))
+
+        def nll(e):
+            return -(mu * self.link.log_inverse(e[0]) + complement * self.link.log_complement(e[0]))
+
+        return self._trials(aux) * jax.hessian(nll)(eta)
+
+    def unit_deviance(self, y, eta, aux: Aux) -> jax.Array:
+        saturated = numerics.times(y, jnp.log(jnp.where(y > 0, y, 1.0)))
+        saturated += numerics.times(1.0 - y, jnp.log1p(-jnp.where(y < 1, y, 0.0)))
+        loss = saturated - self._log_odds_parts(y, eta[0])
+        return 2.0 * self._trials(aux) * jnp.maximum(loss, 0.0)
+
+    def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        n = self._trials(aux)
+        count = n * y
+        ways = gammaln(n + 1.0) - gammaln(count + 1.0) - gammaln(n - count + 1.0)
+        # A single trial with a fractional outcome has no probability; its quasi-likelihood has no such constant.
+        return n * self._log_odds_parts(y, eta[0]) + jnp.where(n == 1.0, 0.0, ways)
+
+    def support(self, y, aux: Aux) -> jax.Array:
+        return (y >= 0) & (y <= 1)
+
+    def size(self, aux: Aux) -> jax.Array | float:
+        return self._trials(aux)
+
+    def start(self, y, aux: Aux, center) -> jax.Array:
+        n = self._trials(aux)
+        return self.link.link((n * y + 0.5) / (n + 1.0))[None]
+
+    def boundary(self, y, aux: Aux) -> jax.Array:
+        low = -1.0 if self.link.recedes[0] else 0.0
+        # A log link reaches mu = 1 at the finite eta = 0.
+        high = 1.0 if self.link.recedes[1] and self.link.range == "unit" else 0.0
+        return jnp.where(y == 0, low, jnp.where(y == 1, high, 0.0))

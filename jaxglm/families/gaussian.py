@@ -1,0 +1,58 @@
+"""The Gaussian (normal) family."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import field
+
+import jax
+import jax.numpy as jnp
+
+from jaxglm.families.base import Aux, Family, inside
+from jaxglm.links import Identity, Link
+from jaxglm.tree import pytree
+
+
+@pytree
+class Gaussian(Family):
+    """Normal response with constant variance phi.
+
+    Parameters
+    ----------
+    link : Link, default Identity
+
+    Examples
+    --------
+    >>> import jaxglm as jg
+    >>> print(jg.Gaussian())
+    Gaussian(identity)
+    """
+
+    link: Link = field(default_factory=Identity)
+
+    name = "gaussian"
+    dispersion_known = False
+    prior_divides_phi = True
+
+    def nll(self, y, eta, aux: Aux) -> jax.Array:
+        return 0.5 * (y - self.link.inverse(eta[0])) ** 2
+
+    def mean(self, eta, aux: Aux) -> jax.Array:
+        return self.link.inverse(eta[0])
+
+    def variance(self, mu, aux: Aux) -> jax.Array:
+        return jnp.ones_like(mu)
+
+    def unit_deviance(self, y, eta, aux: Aux) -> jax.Array:
+        return (y - self.link.inverse(eta[0])) ** 2
+
+    def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        return -0.5 * (math.log(2 * math.pi) + jnp.log(phi) + (y - self.link.inverse(eta[0])) ** 2 / phi)
+
+    def support(self, y, aux: Aux) -> jax.Array:
+        return jnp.isfinite(y)
+
+    def start(self, y, aux: Aux, center) -> jax.Array:
+        if self.link.valid_eta == "real" and self.link.range == "real":
+            return self.link.link(y)[None]
+        return self.link.link(inside(y, center))[None]

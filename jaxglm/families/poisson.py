@@ -1,0 +1,65 @@
+"""The Poisson family."""
+
+from __future__ import annotations
+
+from dataclasses import field
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import gammaln
+
+from jaxglm import numerics
+from jaxglm.families.base import Aux, Family
+from jaxglm.links import Link, Log
+from jaxglm.tree import pytree
+
+
+@pytree
+class Poisson(Family):
+    """Counts with variance equal to the mean.
+
+    Any y >= 0 is accepted; for values that are not whole numbers the fit is a
+    quasi-likelihood fit (robust standard errors are then advisable).
+
+    Parameters
+    ----------
+    link : Link, default Log
+    """
+
+    link: Link = field(default_factory=Log)
+
+    name = "poisson"
+    mean_range = "positive"
+    canonical = Log
+    support_text = "numbers >= 0 (counts)"
+
+    def _y_log_mean(self, y, eta) -> jax.Array:
+        # Where y = 0 the log is not wanted: it is -inf at mu = 0.
+        return numerics.times(y, self.link.log_inverse(jnp.where(y == 0, jax.lax.stop_gradient(eta), eta)))
+
+    def nll(self, y, eta, aux: Aux) -> jax.Array:
+        return self.link.inverse(eta[0]) - self._y_log_mean(y, eta[0])
+
+    def mean(self, eta, aux: Aux) -> jax.Array:
+        return self.link.inverse(eta[0])
+
+    def variance(self, mu, aux: Aux) -> jax.Array:
+        return mu
+
+    def unit_deviance(self, y, eta, aux: Aux) -> jax.Array:
+        safe = jnp.where(y > 0, y, 1.0)
+        mu = self.link.inverse(eta[0])
+        ratio = numerics.times(y, jnp.log(safe) - self.link.log_inverse(eta[0]))
+        return 2.0 * (ratio - (y - mu))
+
+    def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        return self._y_log_mean(y, eta[0]) - self.link.inverse(eta[0]) - gammaln(y + 1.0)
+
+    def support(self, y, aux: Aux) -> jax.Array:
+        return jnp.isfinite(y) & (y >= 0)
+
+    def start(self, y, aux: Aux, center) -> jax.Array:
+        return self.link.link(y + 0.1)[None]
+
+    def boundary(self, y, aux: Aux) -> jax.Array:
+        return jnp.where(y == 0, -1.0, 0.0) if self.link.recedes[0] else jnp.zeros_like(y)

@@ -1,0 +1,25 @@
+"""Formulas: from text and a table to a split design, and back from a file."""
+
+from jaxglm.formula.build import Built, Response, build
+from jaxglm.formula.grammar import Expr, Parsed, Term, parse
+from jaxglm.formula.learn import learn, learn_and_build
+from jaxglm.formula.spec import FactorSpec, FormulaSpec, OffsetSpec, ResponseSpec, TermColumns
+from jaxglm.formula.stream import learn_stream
+
+__all__ = [
+    "Built",
+    "Expr",
+    "FactorSpec",
+    "FormulaSpec",
+    "OffsetSpec",
+    "Parsed",
+    "Response",
+    "ResponseSpec",
+    "Term",
+    "TermColumns",
+    "build",
+    "learn",
+    "learn_and_build",
+    "learn_stream",
+    "parse",
+]

@@ -1,0 +1,36 @@
+"""Wald tests and intervals of single coefficients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def statistics(estimate: np.ndarray, standard_error: np.ndarray) -> np.ndarray:
+    """z or t values, NaN where the standard error is 0 or missing."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(standard_error > 0, estimate / standard_error, np.nan)
+
+
+def p_values(statistic: np.ndarray, df: float) -> np.ndarray:
+    """Two-sided p-values, normal where df is infinite, else Student t."""
+    from scipy import special
+
+    size = np.abs(statistic)
+    if np.isinf(df):
+        return 2.0 * special.ndtr(-size)
+    return 2.0 * special.stdtr(df, -size) if df > 0 else np.full_like(size, np.nan)
+
+
+def quantile(alpha: float, df: float) -> float:
+    """The factor on a standard error that gives a two-sided 1 - alpha interval."""
+    from scipy import special
+
+    if np.isinf(df):
+        return float(special.ndtri(1.0 - alpha / 2.0))
+    return float(special.stdtrit(df, 1.0 - alpha / 2.0)) if df > 0 else np.nan
+
+
+def wald(estimate: np.ndarray, standard_error: np.ndarray, alpha: float, df: float) -> np.ndarray:
+    """Lower and upper limits, (..., 2)."""
+    half = quantile(alpha, df) * standard_error
+    return np.stack([estimate - half, estimate + half], axis=-1)

@@ -1,0 +1,78 @@
+"""Predictions of the mean with standard errors and intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxglm import precision
+from jaxglm.fit import Fit
+from jaxglm.inference.covariance import Covariance
+from jaxglm.inference.intervals import wald
+from jaxglm.kernels import Dependence, Predictions
+from jaxglm.sources import Source
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predictions of m rows on both scales.
+
+    Attributes
+    ----------
+    eta, eta_se : (m,) linear predictor (offset included) and its standard error
+    mean, mean_se : (m,) mean on the response scale, standard error by the delta method
+    df : degrees of freedom of the intervals, inf for the normal
+    """
+
+    eta: np.ndarray
+    eta_se: np.ndarray
+    mean: np.ndarray
+    mean_se: np.ndarray
+    df: float
+    inverse: object
+
+    def interval(self, alpha: float, which: str) -> np.ndarray:
+        """Limits (m, 2) for "linear" or "mean"; those of the mean are the limits of eta, transformed.
+
+        Transforming keeps the limits inside the range of the mean, which estimate +- z se does not.
+        """
+        limits = wald(self.eta, self.eta_se, alpha, self.df)
+        if which == "linear":
+            return limits
+        with precision.scope():
+            return np.sort(np.asarray(self.inverse(jnp.asarray(limits))), axis=1)
+
+
+def predict(fit: Fit, covariance: Covariance, source: Source) -> Prediction:
+    """Predictions for the rows of a source; cost O(m P^2), one chunk in memory at a time."""
+    with precision.scope():
+        clean = np.where(np.isnan(covariance.matrix), 0.0, covariance.matrix)
+        point = (fit.coefficients, clean)
+        rows = source.map_rows(Predictions(), fit.model, point)
+    se = np.sqrt(np.maximum(rows["variance"], 0.0))
+    return Prediction(
+        eta=rows["eta"], eta_se=se, mean=rows["mean"], mean_se=se * np.abs(rows["slope"]), df=covariance.df,
+        inverse=fit.model.family.link.inverse,
+    )  # fmt: skip
+
+
+def values(fit: Fit, source: Source) -> dict[str, np.ndarray]:
+    """Linear predictor "eta" and "mean" of the rows of a source, without standard errors; cost O(m P)."""
+    with precision.scope():
+        return source.map_rows(Predictions(), fit.model, (fit.coefficients, None))
+
+
+def estimable_rows(fit: Fit, source: Source) -> np.ndarray:
+    """Whether each row is a combination that an aliased fit determines, (m,) bool.
+
+    It is if its aliased columns depend on the kept ones as they did in the fit (R predicts the others
+    too, with a warning that the prediction may mislead).
+    """
+    weights = np.zeros((len(fit.theta), len(fit.rank.dependence)))
+    for k, (j, coefficients) in enumerate(fit.rank.dependence.items()):
+        weights[:, k] = -coefficients
+        weights[j, k] = 1.0
+    gaps = source.map_rows(Dependence(), fit.model, weights)
+    return np.all(gaps <= 1e-7, axis=1)

@@ -1,0 +1,259 @@
+"""Taking in a matrix and a response."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxglm import precision
+from jaxglm.design import Constant, Dense, Layout, Split
+from jaxglm.errors import DataError, InputError, InputTypeError, row_count
+from jaxglm.families import Family
+from jaxglm.frames import Datetime, Factor, Numeric, Table, read
+from jaxglm.frames.read import to_column
+from jaxglm.intake import response
+from jaxglm.intake.base import Taken, assemble, mean_offset, new_offset
+from jaxglm.intake.beside import Beside, present
+from jaxglm.kernels import Columns
+
+
+@dataclass(frozen=True)
+class ArrayIntake:
+    """A matrix X with named columns, and perhaps an intercept before them.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Names of the columns of X.
+    intercept : bool
+    beside : Beside
+    family : Family
+    encoder : response.Encoder
+    constant : bool
+        Whether X itself has a constant column.
+    """
+
+    columns: tuple[str, ...]
+    intercept: bool
+    beside: Beside
+    family: Family
+    encoder: response.Encoder
+    constant: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (("Intercept",) if self.intercept else ()) + self.columns
+
+    @property
+    def has_intercept(self) -> bool:
+        return self.intercept or self.constant
+
+    @property
+    def has_offset(self) -> bool:
+        """Whether the model has any offset."""
+        return self.beside.offset is not None or self.beside.exposure is not None
+
+    @property
+    def design(self) -> Split:
+        """Intercept and dense columns side by side."""
+        p = len(self.columns)
+        if not self.intercept:
+            return Split((Dense(p),), (tuple(range(p)),))
+        return Split((Constant(), Dense(p)), ((0,), tuple(range(1, p + 1))))
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the predictors."""
+        return Layout((self.design,))
+
+    def _x(self, matrix: Any) -> tuple:
+        return (((), matrix),) if self.intercept else ((matrix,),)
+
+    @classmethod
+    def learn(
+        cls, X: Any, y: Any, family: Family, beside: Beside, *, names, intercept: bool, missing: str
+    ) -> tuple[ArrayIntake, Taken]:
+        """Check X and y against each other; what is known of them and the rows."""
+        matrix, columns, index = as_matrix(X, names)
+        n = matrix.shape[0]
+        table = Table.of({}, n, index)
+        beside.check(family)
+        column = _response_column(y, n, table)
+        name = getattr(y, "name", None)
+        levels = (
+            [v for v, used in zip(column.levels, column.present(), strict=True) if used]
+            if isinstance(column, Factor)
+            else ()
+        )
+        coded = response.encoder(column, levels, str(name) if name is not None else "y", family)
+        numbers = coded.numbers(column)
+        extra = beside.vectors(table)
+        notes = coded.notes
+        mask = present(extra)
+        if mask is not None:
+            notes += (f"{row_count(int((~mask).sum()))} with weight 0 left out.",)
+        mask, more = _complete(matrix, columns, numbers, extra, mask, missing)
+        notes += more
+        positions = None
+        if mask is not None:
+            positions = np.flatnonzero(mask)
+            matrix, numbers = matrix[positions], numbers[positions]
+            extra = {k: v[positions] for k, v in extra.items()}
+            index = None if index is None else index[positions]
+        if len(numbers) == 0:
+            raise DataError("no rows are left to fit" + (": " + " ".join(more) if more else "; the data is empty"))
+        intake = cls(columns, intercept, beside, family, coded, not intercept and _has_constant(matrix))
+        draft = Taken(None, index, positions)
+        if "trials" in extra:
+            response.check_trials(numbers, extra["trials"], draft.name_row)
+        notes += response.data_notes(numbers, extra.get("trials"), family)
+        rows = assemble(intake._x(matrix), numbers, extra, None, family)
+        return intake, Taken(rows, index, positions, notes)
+
+    def new(self, data: Any, offset: Any = None, exposure: Any = None, unseen: str = "raise") -> Taken:
+        """Rows to predict for; X has the same columns as at the fit."""
+        if isinstance(data, pd.DataFrame) and all(c in data.columns for c in self.columns):
+            data = data[list(self.columns)]
+        matrix, _, index = as_matrix(data, None, width=len(self.columns))
+        if matrix.shape[1] != len(self.columns):
+            raise DataError(f"the model has {len(self.columns)} columns, but the new X has {matrix.shape[1]}")
+        n = matrix.shape[0]
+        whole = new_offset(self.beside, offset, exposure, Table.of({}, n, index), n)
+        bad = np.isnan(matrix).any(axis=1)
+        matrix = np.where(np.isnan(matrix), 0.0, matrix) if bad.any() else matrix
+        if whole is not None:
+            bad, whole = bad | np.isnan(whole), np.where(np.isnan(whole), 0.0, whole)
+        rows = assemble(self._x(matrix), np.zeros(n), {}, whole, self.family)
+        return Taken(rows, index, None, (), bad)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns that new data must have."""
+        return self.columns
+
+    def observed(self, fit: Any) -> Table | None:
+        """The columns of the fitted rows, or None where they were not kept."""
+        if fit.source is None:
+            return None
+        with precision.scope():
+            columns = fit.source.map_rows(Columns(), fit.model, None)[:, int(self.intercept) :]
+        named = {name: Numeric(columns[:, j]) for j, name in enumerate(self.columns)}
+        return Table.of(named, len(columns))
+
+    def mean_offset(self) -> dict[str, float]:
+        """For pictures: the mean of an offset or exposure that was given as values."""
+        return mean_offset(self.beside)
+
+
+def as_matrix(X: Any, names: Any, width: int | None = None) -> tuple[np.ndarray, tuple[str, ...], pd.Index | None]:
+    """X as a float64 matrix, its column names, and its row labels."""
+    if hasattr(X, "tocsr") or type(X).__module__.startswith("scipy.sparse"):
+        shape = getattr(X, "shape", (0, 0))
+        raise InputTypeError(
+            f"sparse X is not supported; a dense copy of this {shape[0]:,} x {shape[1]:,} matrix would take "
+            f"{shape[0] * shape[1] * 8 / 1e9:.2g} GB. If the columns are dummies, give the factors in a formula to "
+            "glm(), which keeps them as codes"
+        )
+    index = X.index if isinstance(X, pd.DataFrame) else None
+    if not isinstance(X, np.ndarray) and hasattr(X, "columns") and not hasattr(X, "__jax_array__"):
+        table = read(X)
+        found = table.names
+        matrix = np.empty((table.n_rows, len(found)))
+        for j, name in enumerate(found):
+            column = table[name]
+            if isinstance(column, Datetime):
+                raise DataError(f"column {name!r} of X holds dates or times; convert it to numbers, such as days")
+            if not hasattr(column, "source") and not getattr(column, "boolean", False):
+                raise DataError(
+                    f"column {name!r} of X holds text or categories; use glm() with a formula, which codes factors"
+                )
+            matrix[:, j] = column.values
+    else:
+        matrix, found = _numeric(X), None
+        if matrix.ndim == 1 and width in (None, 1):
+            matrix = matrix[:, None]
+        elif matrix.ndim == 1 and len(matrix) == width:
+            matrix = matrix[None, :]
+    if matrix.ndim != 2:
+        raise InputError(f"X must be a matrix with one row an observation, but has shape {matrix.shape}")
+    if names is not None:
+        found = tuple(str(v) for v in names)
+        if len(found) != matrix.shape[1]:
+            raise InputError(f"names has {len(found)} entries, but X has {matrix.shape[1]} columns")
+        if len(set(found)) < len(found):
+            raise InputError(
+                f"names must differ from each other, but {[v for v in found if found.count(v) > 1][0]!r} repeats"
+            )
+    if found is None:
+        found = tuple(f"x{j + 1}" for j in range(matrix.shape[1]))
+    return matrix, tuple(str(v) for v in found), index
+
+
+def _numeric(X: Any) -> np.ndarray:
+    values = np.asarray(X)
+    if values.dtype in (np.float32, np.float64):
+        # float32 is widened chunk by chunk, on the way to the device.
+        return values
+    if values.dtype.kind in "fiub":
+        return values.astype(float)
+    if values.dtype.kind in "Mm":
+        raise DataError("X holds dates or times; convert them to numbers, such as days since a start")
+    try:
+        if values.dtype.kind == "c":
+            raise TypeError("complex")
+        return values.astype(float)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"X must hold numbers, but has dtype {values.dtype}; factors go into glm() with a formula"
+        ) from None
+
+
+def _response_column(y: Any, n: int, table: Table):
+    if isinstance(y, pd.Series) and table.index is not None and len(y) == n and not y.index.equals(table.index):
+        if not (y.index.is_unique and table.index.is_unique and y.index.isin(table.index).all()):
+            raise DataError("y and X are pandas objects whose indexes do not match; align them, or pass y.to_numpy()")
+        y = y.reindex(table.index)
+    shape = np.shape(y)
+    if len(shape) == 2 and shape[1] == 1:
+        y = np.asarray(y)[:, 0]
+    elif len(shape) != 1:
+        raise InputError(
+            f"y must have one value a row, but has shape {shape}; for successes and failures pass proportions with "
+            "trials=, or a formula with cbind(successes, failures)"
+        )
+    if shape[0] != n:
+        raise DataError(f"X has {n} rows but y has {shape[0]} values")
+    return to_column(y, "y")
+
+
+def _complete(matrix, columns, y, extra, mask, missing) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Mask of the rows to keep (None for all), and a note on what was dropped."""
+    by = {"y": np.isnan(y), **{name: np.isnan(v) for name, v in extra.items()}}
+    # The sum is not a number if any entry is not; only then is every entry looked at.
+    if matrix.size and not np.isfinite(matrix.sum()):
+        holes = np.isnan(matrix)
+        by |= {columns[j]: holes[:, j] for j in np.flatnonzero(holes.any(axis=0))}
+    by = {name: m & mask if mask is not None else m for name, m in by.items()}
+    by = {name: m for name, m in by.items() if m.any()}
+    if not by:
+        return mask, ()
+    gone = np.logical_or.reduce(list(by.values()))
+    if missing == "raise":
+        name, where = next(iter(by.items()))
+        raise DataError(
+            f"{name} is missing in row {np.flatnonzero(where)[0]}; use missing='drop' to leave such rows out"
+        )
+    note = ", ".join(f"{name} ({int(m.sum()):,})" for name, m in by.items())
+    keep = ~gone if mask is None else mask & ~gone
+    return keep, (f"{row_count(int(gone.sum()))} with missing values dropped: {note}.",)
+
+
+def _has_constant(matrix: np.ndarray) -> bool:
+    """Whether a column has the same nonzero value in every row."""
+    first = matrix[0]
+    head = matrix[: min(len(matrix), 100)]
+    candidates = np.flatnonzero((head == first).all(axis=0) & (first != 0))
+    return any((matrix[:, j] == first[j]).all() for j in candidates)

@@ -1,0 +1,104 @@
+"""What both ways of taking in data share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+
+from jaxglm.errors import InputError
+from jaxglm.frames import Table, row_name
+from jaxglm.intake.beside import Beside, total_offset, weights_of
+from jaxglm.kernels import Rows
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Rows ready for a source, and what is known about them.
+
+    Attributes
+    ----------
+    rows : Rows of host arrays, or None where a stream makes them at every pass
+    index : pandas.Index or None
+        Labels of the kept rows.
+    positions : int array or None
+        Position of each kept row in the user's data; None if every row is kept.
+    notes : tuple of str
+    bad : bool array or None
+        Rows whose prediction must be NaN.
+    n_dropped : int
+        Rows left out because something was missing.
+    """
+
+    rows: Rows | None
+    index: pd.Index | None = None
+    positions: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    bad: np.ndarray | None = None
+    n_dropped: int = 0
+
+    def only(self, kept: np.ndarray, note: str) -> Taken:
+        """Some of the rows, by position, with a note on the others."""
+        positions = kept if self.positions is None else self.positions[kept]
+        index = None if self.index is None else self.index[kept]
+        rows = jax.tree.map(lambda a: a[kept], self.rows)
+        return replace(self, rows=rows, index=index, positions=positions, notes=(*self.notes, note))
+
+    def name_row(self, i: int) -> str:
+        """How an error names a kept row."""
+        position = i if self.positions is None else int(self.positions[i])
+        if self.index is None:
+            return row_name(position)
+        label = self.index[i]
+        return f"row {position}" if label == position else f"row {position} (index {label!r})"
+
+
+def assemble(x: Any, y: np.ndarray, extra: dict[str, np.ndarray], offset: np.ndarray | None, family) -> Rows:
+    """Rows from their pieces, all of them of the kept rows alone."""
+    n = len(y)
+    freq, prior = weights_of(extra, n)
+    whole = total_offset(extra, offset)
+    aux = {"trials": np.asarray(extra["trials"], float)} if "trials" in extra else {}
+    k = len(family.predictors)
+    if whole is not None:
+        whole = np.concatenate([whole[:, None], np.zeros((n, k - 1))], axis=1)
+    return Rows(x=x, y=y, freq=freq, prior=prior, offset=whole, aux=aux)
+
+
+def new_offset(fitted: Beside, offset: Any, exposure: Any, table: Table | None, n: int) -> np.ndarray | None:
+    """Offset of new rows: what is given now, else what was named at the fit, evaluated again.
+
+    Raises
+    ------
+    InputError
+        The fit had an offset or exposure given as values, and none is given now.
+    """
+    given = {}
+    for name, value in (("offset", offset), ("exposure", exposure)):
+        then = getattr(fitted, name)
+        if value is not None:
+            given[name] = value
+        elif isinstance(then, str):
+            given[name] = then
+        elif then is not None:
+            raise InputError(
+                f"the model was fitted with {name}= given as values, so predictions on new data need {name}= again "
+                "(an array with one value a row, one number, or a column name)"
+            )
+    if not given:
+        return None
+    frame = table if table is not None else Table.of({}, n)
+    return total_offset(Beside(**given).vectors(frame), None)
+
+
+def mean_offset(beside: Beside) -> dict[str, float]:
+    """Mean of an offset or exposure that was given as values, under the name that predictions take."""
+    found = {}
+    for name in ("offset", "exposure"):
+        value = getattr(beside, name)
+        if value is not None and not isinstance(value, str):
+            found[name] = float(np.nanmean(np.asarray(value, float)))
+    return found

@@ -1,0 +1,39 @@
+"""Kernels: what is summed, combined or computed over rows."""
+
+from jaxglm.kernels.base import Kernel, Model, RowMap, Rows
+from jaxglm.kernels.meat import Meat
+from jaxglm.kernels.movement import Boundaries, Movement, Moves
+from jaxglm.kernels.rows import has_expected, row_terms
+from jaxglm.kernels.statistics import FitPoint, FitSums, Statistics
+from jaxglm.kernels.survey import Facts, Survey
+from jaxglm.kernels.totals import Newton, Point, Totals
+from jaxglm.kernels.triangle import Triangle
+from jaxglm.kernels.values import Columns, Dependence, Predictions, Predictors, Residuals, Unsound
+
+__all__ = [
+    "Boundaries",
+    "Columns",
+    "Dependence",
+    "Facts",
+    "FitPoint",
+    "FitSums",
+    "Kernel",
+    "Meat",
+    "Model",
+    "Movement",
+    "Moves",
+    "Newton",
+    "Point",
+    "Predictions",
+    "Predictors",
+    "Residuals",
+    "RowMap",
+    "Rows",
+    "Statistics",
+    "Survey",
+    "Totals",
+    "Triangle",
+    "Unsound",
+    "has_expected",
+    "row_terms",
+]

@@ -1,0 +1,86 @@
+"""What a kernel is: a value derived from a block of rows, and how two such values combine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxglm.design import Layout
+from jaxglm.families import Family
+from jaxglm.tree import pytree
+
+
+class Rows(NamedTuple):
+    """A block of m rows; every leaf has the rows first.
+
+    Attributes
+    ----------
+    x : tuple, one row pytree a predictor, as its design reads them
+    y : (m,) response
+    freq : (m,) how many observations the row stands for; 0 marks padding
+    prior : (m,) prior or probability weight, or None for 1
+    offset : (m, K) on the link scale, or None for 0
+    aux : dict of (m,) arrays the family reads (trials, ...)
+    """
+
+    x: Any
+    y: jax.Array
+    freq: jax.Array
+    prior: jax.Array | None = None
+    offset: jax.Array | None = None
+    aux: dict[str, jax.Array] = {}
+
+    @property
+    def weight(self) -> jax.Array:
+        """Weight of the row in every likelihood sum, (m,)."""
+        return self.freq if self.prior is None else self.freq * self.prior
+
+
+@pytree
+class Model:
+    """The shared part of a fit: a family and the layout of its predictors."""
+
+    family: Family
+    layout: Layout
+
+    def eta(self, rows: Rows, theta: jax.Array) -> jax.Array:
+        """Linear predictors of a block, (m, K)."""
+        return self.layout.eta(rows.x, theta, rows.offset, rows.y.shape[0])
+
+
+@dataclass(frozen=True)
+class Kernel(ABC):
+    """A sum, or another combination, over rows.
+
+    ``map`` takes the model, a point (any pytree of arguments) and a block of rows.
+    Results combine by ``+`` unless a subclass says otherwise; then it also says
+    what the neutral element is. Sources know nothing more of a kernel.
+    """
+
+    #: True when results add, so that a mesh may sum them with one collective.
+    additive = True
+
+    @abstractmethod
+    def map(self, model: Model, point: Any, rows: Rows) -> Any:
+        """The value of one block."""
+
+    def combine(self, a: Any, b: Any) -> Any:
+        """The value of two blocks together."""
+        return jax.tree.map(jnp.add, a, b)
+
+    def zero(self, like: Any) -> Any:
+        """The neutral element, given shapes and dtypes."""
+        return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like)
+
+
+@dataclass(frozen=True)
+class RowMap(ABC):
+    """A value for every row: ``map`` returns a pytree whose leaves have the rows first."""
+
+    @abstractmethod
+    def map(self, model: Model, point: Any, rows: Rows) -> Any:
+        """The values of one block."""

@@ -1,0 +1,54 @@
+"""Score and curvature of each row, by automatic differentiation in eta."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxglm.families import Family
+
+
+class RowTerms(NamedTuple):
+    """Value (m,), score d nll / d eta (m, K) and curvature (m, K, K) of each row, unweighted."""
+
+    nll: jax.Array
+    score: jax.Array
+    curvature: jax.Array
+
+
+def row_terms(family: Family, y: jax.Array, eta: jax.Array, aux: dict, observed: jax.Array | bool) -> RowTerms:
+    """Derivatives of the negative log-likelihood of each row.
+
+    Parameters
+    ----------
+    y : (m,)
+    eta : (m, K)
+    observed : bool, may be traced
+        Observed curvature instead of expected. Without effect where they agree (canonical links)
+        or where the family has no expected curvature.
+
+    Notes
+    -----
+    Differentiation is in eta, row by row, never in the coefficients; XLA compiles it to the cost of
+    hand-written derivatives. Rows whose mean is invalid get an infinite value.
+    """
+
+    def terms(y, eta, aux):
+        nll, score = jax.value_and_grad(family.nll, argnums=1)(y, eta, aux)
+        if family.is_canonical:
+            curvature = jax.hessian(family.nll, argnums=1)(y, eta, aux)
+        elif not has_expected(family):
+            curvature = jax.hessian(family.nll, argnums=1)(y, eta, aux)
+        else:
+            seen = jax.hessian(family.nll, argnums=1)(y, eta, aux)
+            curvature = jnp.where(observed, seen, family.expected(eta, aux))
+        return RowTerms(jnp.where(family.valid(eta), nll, jnp.inf), score, curvature)
+
+    return jax.vmap(terms)(y, eta, aux)
+
+
+def has_expected(family: Family) -> bool:
+    """Whether the family has an expected information."""
+    return family.linear_in_y or type(family).expected is not Family.expected

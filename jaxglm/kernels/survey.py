@@ -1,0 +1,55 @@
+"""What has to be known before a fit: rank, bad values, the mean of y."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxglm.kernels.base import Kernel, Model, Rows
+
+
+class Facts(NamedTuple):
+    """Sums over rows with weight.
+
+    Attributes
+    ----------
+    gram : (P, P) X'X, one block a predictor, zero between predictors
+    ones : (P,) X'1
+    n_rows, n_obs : rows, and observations they stand for
+    n_bad_y : rows whose y the family cannot have
+    weight, size, total : sums of w, of w times the row's size, and of w size y
+    """
+
+    gram: jax.Array
+    ones: jax.Array
+    n_rows: jax.Array
+    n_obs: jax.Array
+    n_bad_y: jax.Array
+    weight: jax.Array
+    size: jax.Array
+    total: jax.Array
+
+
+@dataclass(frozen=True)
+class Survey(Kernel):
+    """One pass over rows without curvature; cost O(m P^2)."""
+
+    def map(self, model: Model, point: None, rows: Rows) -> Facts:
+        family, k = model.family, model.layout.n_predictors
+        present = (rows.freq > 0).astype(rows.freq.dtype)
+        possible = jax.vmap(family.support)(rows.y, rows.aux)
+        size = rows.weight * jax.vmap(family.size)(rows.aux) if rows.aux else rows.weight
+        y = jnp.where(possible, rows.y, 0.0)
+        return Facts(
+            gram=model.layout.gram(rows.x, present[:, None, None] * jnp.eye(k)),
+            ones=model.layout.gradient(rows.x, jnp.broadcast_to(present[:, None], (present.shape[0], k))),
+            n_rows=jnp.sum(present),
+            n_obs=jnp.sum(rows.freq),
+            n_bad_y=jnp.sum(present * ~possible),
+            weight=jnp.sum(rows.weight),
+            size=jnp.sum(size),
+            total=jnp.sum(size * y),
+        )

@@ -1,0 +1,92 @@
+"""The sums that a Newton step needs, in one pass over the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxglm.kernels.base import Kernel, Model, Rows
+from jaxglm.kernels.rows import row_terms
+
+
+class Point(NamedTuple):
+    """Where :class:`Newton` is evaluated.
+
+    Attributes
+    ----------
+    theta : (P,) coefficients
+    observed : bool scalar, observed instead of expected curvature
+    start : bool scalar, evaluate at the family's starting eta of each row instead of at theta;
+        the gradient is then that of the quadratic model at theta
+    center : scalar, weighted mean of y, read only when starting
+    """
+
+    theta: jax.Array
+    observed: jax.Array
+    start: jax.Array
+    center: jax.Array
+
+
+class Totals(NamedTuple):
+    """Sums over rows.
+
+    Attributes
+    ----------
+    nll : negative log-likelihood in nats at phi = 1
+    size : sum of absolute row values, the yardstick of its rounding
+    gradient : (P,) derivative of nll
+    information : (P, P) its curvature
+    pearson : Pearson chi-squared; 0 where the dispersion is known
+    level : sum of w mu^2 / V(mu), the scale on which a perfect fit is judged
+    """
+
+    nll: jax.Array
+    size: jax.Array
+    gradient: jax.Array
+    information: jax.Array
+    pearson: jax.Array
+    level: jax.Array
+
+
+def weighted_terms(model: Model, point: Point, rows: Rows):
+    """eta and the weighted row terms at a point: (eta, nll, score, curvature)."""
+    family = model.family
+    eta = model.eta(rows, point.theta)
+    initial = jax.vmap(family.start, in_axes=(0, 0, None))(rows.y, rows.aux, point.center)
+    at = jnp.where(point.start, initial, eta)
+    terms = row_terms(family, rows.y, at, rows.aux, point.observed)
+    # At a start the quadratic model is taken at `at` but written around theta.
+    shift = jnp.where(point.start, at - eta, 0.0)
+    score = terms.score - jnp.einsum("mkl,ml->mk", terms.curvature, shift)
+    w = rows.weight
+    return at, w * terms.nll, w[:, None] * score, w[:, None, None] * terms.curvature
+
+
+def pearson_terms(model: Model, eta: jax.Array, rows: Rows) -> tuple[jax.Array, jax.Array]:
+    """Pearson chi-squared and sum of w mu^2 / V."""
+    family = model.family
+    mu = jax.vmap(family.mean)(eta, rows.aux)
+    variance = jax.vmap(family.variance)(mu, rows.aux)
+    w = rows.weight / variance
+    return jnp.sum(w * (rows.y - mu) ** 2), jnp.sum(w * mu**2)
+
+
+@dataclass(frozen=True)
+class Newton(Kernel):
+    """Value, gradient and information of the model; cost O(m P^2)."""
+
+    def map(self, model: Model, point: Point, rows: Rows) -> Totals:
+        eta, nll, score, curvature = weighted_terms(model, point, rows)
+        zero = jnp.zeros((), nll.dtype)
+        pearson = (zero, zero) if model.family.dispersion_known else pearson_terms(model, eta, rows)
+        return Totals(
+            nll=jnp.sum(nll),
+            size=jnp.sum(jnp.abs(nll)),
+            gradient=model.layout.gradient(rows.x, score),
+            information=model.layout.gram(rows.x, curvature),
+            pearson=pearson[0],
+            level=pearson[1],
+        )

@@ -1,0 +1,101 @@
+"""Values for every row: predictors, means, residuals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxglm.design.base import matmul
+from jaxglm.kernels.base import Model, RowMap, Rows
+
+
+@dataclass(frozen=True)
+class Columns(RowMap):
+    """Model matrix of the mean predictor, (m, P)."""
+
+    def map(self, model: Model, point: None, rows: Rows) -> jax.Array:
+        return model.layout.columns(rows.x, rows.y.shape[0])[:, 0]
+
+
+@dataclass(frozen=True)
+class Predictors(RowMap):
+    """eta (m, K) at theta."""
+
+    def map(self, model: Model, point: jax.Array, rows: Rows) -> jax.Array:
+        return model.eta(rows, point)
+
+
+@dataclass(frozen=True)
+class Predictions(RowMap):
+    """Mean predictor, mean, slope d mu / d eta and variance of the predictor, each (m,).
+
+    ``point = (theta, covariance)``; without a covariance (None) the variance is left out.
+    """
+
+    def map(self, model: Model, point: tuple[jax.Array, jax.Array | None], rows: Rows) -> dict[str, jax.Array]:
+        theta, covariance = point
+        eta = model.eta(rows, theta)
+        mu, slope = mean_and_slope(model, eta, rows.aux)
+        found = {"eta": eta[:, 0], "mean": mu, "slope": slope}
+        if covariance is not None:
+            columns = model.layout.columns(rows.x, rows.y.shape[0])[:, 0]
+            found["variance"] = jnp.sum(matmul(columns, covariance) * columns, axis=1)
+        return found
+
+
+@dataclass(frozen=True)
+class Residuals(RowMap):
+    """Residuals of R's four kinds and the row's weight beside them, each (m,)."""
+
+    def map(self, model: Model, point: jax.Array, rows: Rows) -> dict[str, Any]:
+        family = model.family
+        eta = model.eta(rows, point)
+        mu, slope = mean_and_slope(model, eta, rows.aux)
+        prior = jnp.ones_like(mu) if rows.prior is None else rows.prior
+        response = rows.y - mu
+        variance = jax.vmap(family.variance)(mu, rows.aux)
+        deviance = prior * jax.vmap(family.unit_deviance)(rows.y, eta, rows.aux)
+        return {
+            "response": response,
+            "pearson": jnp.where(response == 0, 0.0, response * jnp.sqrt(prior / variance)),
+            "deviance": jnp.sign(response) * jnp.sqrt(jnp.maximum(deviance, 0.0)),
+            "working": response / slope,
+        }
+
+
+def mean_and_slope(model: Model, eta: jax.Array, aux: dict) -> tuple[jax.Array, jax.Array]:
+    """Mean and its derivative in the mean predictor, both (m,)."""
+
+    def one(eta, aux):
+        tangent = jnp.zeros_like(eta).at[0].set(1.0)
+        return jax.jvp(lambda e: model.family.mean(e, aux), (eta,), (tangent,))
+
+    return jax.vmap(one)(eta, aux)
+
+
+@dataclass(frozen=True)
+class Unsound(RowMap):
+    """For error messages: y, whether it is outside the support, and the first column that is not finite (-1: none)."""
+
+    def map(self, model: Model, point: None, rows: Rows) -> dict[str, jax.Array]:
+        columns = model.layout.columns(rows.x, rows.y.shape[0])
+        bad = jnp.any(~(jnp.abs(columns) < 1e150), axis=1)
+        return {
+            "y": rows.y,
+            "bad_y": (rows.freq > 0) & ~jax.vmap(model.family.support)(rows.y, rows.aux),
+            "column": jnp.where(jnp.any(bad, axis=1) & (rows.freq > 0), jnp.argmax(bad, axis=1), -1),
+        }
+
+
+@dataclass(frozen=True)
+class Dependence(RowMap):
+    """How far each row is from the dependences ``x @ point = 0`` (P, q), relative to its size, (m, q)."""
+
+    def map(self, model: Model, point: jax.Array, rows: Rows) -> jax.Array:
+        # Each coefficient belongs to one predictor, so the sum over predictors is the row of all columns.
+        columns = jnp.sum(model.layout.columns(rows.x, rows.y.shape[0]), axis=1)
+        size = matmul(jnp.abs(columns), jnp.abs(point))
+        return jnp.abs(matmul(columns, point)) / jnp.where(size > 0, size, 1.0)

@@ -1,0 +1,59 @@
+"""What a link function is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+
+class Link(ABC):
+    """Map between the mean mu and the linear predictor eta = link(mu).
+
+    Subclasses are frozen dataclasses registered as pytrees, made of elementwise JAX
+    functions. Only :meth:`link` and :meth:`inverse` must be written; the others are
+    written too where the plain formula loses digits in a tail, because likelihoods
+    are evaluated on the scale of eta and mu is never clipped.
+
+    Attributes
+    ----------
+    name : str
+        The lower-case name by which ``link=`` accepts it.
+    range : "real", "positive" or "unit"
+        The set that contains every value of :meth:`inverse`.
+    valid_eta : "real", "positive" or "nonzero"
+        Where :meth:`inverse` may be evaluated.
+    recedes : tuple of bool
+        Whether mu reaches the lower (0), the upper (1 or infinity) end of its range only as eta goes to
+        minus, plus infinity; such ends make infinite estimates possible (separation).
+    """
+
+    name: ClassVar[str]
+    range: ClassVar[str] = "real"
+    valid_eta: ClassVar[str] = "real"
+    recedes: ClassVar[tuple[bool, bool]] = (False, False)
+
+    @abstractmethod
+    def link(self, mu: jax.Array) -> jax.Array:
+        """eta = g(mu)."""
+
+    @abstractmethod
+    def inverse(self, eta: jax.Array) -> jax.Array:
+        """mu, the inverse of :meth:`link`."""
+
+    def log_inverse(self, eta: jax.Array) -> jax.Array:
+        """log(mu)."""
+        return jnp.log(self.inverse(eta))
+
+    def complement(self, eta: jax.Array) -> jax.Array:
+        """1 - mu."""
+        return 1.0 - self.inverse(eta)
+
+    def log_complement(self, eta: jax.Array) -> jax.Array:
+        """log(1 - mu)."""
+        return jnp.log(self.complement(eta))
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,83 @@
+"""Links for a mean between 0 and 1."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import ndtri
+
+from jaxglm import numerics
+from jaxglm.links.base import Link
+from jaxglm.tree import pytree
+
+
+@pytree
+class Logit(Link):
+    """eta = log(mu / (1 - mu)). exp(coefficient) is an odds ratio."""
+
+    name = "logit"
+    range = "unit"
+    recedes = (True, True)
+
+    def link(self, mu: jax.Array) -> jax.Array:
+        return jnp.log(mu) - jnp.log1p(-mu)
+
+    def inverse(self, eta: jax.Array) -> jax.Array:
+        return numerics.sigmoid(eta)
+
+    def log_inverse(self, eta: jax.Array) -> jax.Array:
+        return -numerics.softplus(-eta)
+
+    def complement(self, eta: jax.Array) -> jax.Array:
+        return numerics.sigmoid(-eta)
+
+    def log_complement(self, eta: jax.Array) -> jax.Array:
+        return -numerics.softplus(eta)
+
+
+@pytree
+class Probit(Link):
+    """eta = the standard normal quantile of mu."""
+
+    name = "probit"
+    range = "unit"
+    recedes = (True, True)
+
+    def link(self, mu: jax.Array) -> jax.Array:
+        return ndtri(mu)
+
+    def inverse(self, eta: jax.Array) -> jax.Array:
+        return numerics.ndtr(eta)
+
+    def log_inverse(self, eta: jax.Array) -> jax.Array:
+        return numerics.log_ndtr(eta)
+
+    def complement(self, eta: jax.Array) -> jax.Array:
+        return numerics.ndtr(-eta)
+
+    def log_complement(self, eta: jax.Array) -> jax.Array:
+        return numerics.log_ndtr(-eta)
+
+
+@pytree
+class CLogLog(Link):
+    """eta = log(-log(1 - mu)). exp(coefficient) is a hazard ratio in grouped survival times."""
+
+    name = "cloglog"
+    range = "unit"
+    recedes = (True, True)
+
+    def link(self, mu: jax.Array) -> jax.Array:
+        return jnp.log(-jnp.log1p(-mu))
+
+    def inverse(self, eta: jax.Array) -> jax.Array:
+        return numerics.expm1exp(eta)
+
+    def log_inverse(self, eta: jax.Array) -> jax.Array:
+        return numerics.log1mexpexp(eta)
+
+    def complement(self, eta: jax.Array) -> jax.Array:
+        return jnp.exp(-jnp.exp(eta))
+
+    def log_complement(self, eta: jax.Array) -> jax.Array:
+        return -jnp.exp(eta)

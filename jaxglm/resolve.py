@@ -1,0 +1,155 @@
+"""Where strings become objects: families, links, solvers. Below here nothing compares strings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxglm import families, links
+from jaxglm.errors import InputError, InputTypeError, near
+from jaxglm.families import Family
+from jaxglm.fit import Options
+from jaxglm.links import Link
+
+#: Which curvature each solver uses; see :class:`jaxglm.solvers.newton.Settings`.
+SOLVERS = {"auto": "late", "newton": "early", "irls": "never"}
+_ALIASES = {
+    "normal": "gaussian",
+    "logistic": "binomial",
+    "bernoulli": "binomial",
+    "inverse.gaussian": "inverse_gaussian",
+    "inversegaussian": "inverse_gaussian",
+    "1/mu^2": "inverse_squared",
+    "log-log": "cloglog",
+}
+
+
+def family(value: Any, link: Any = None) -> Family:
+    """A family from its name, class or object, with another link if one is given.
+
+    Raises
+    ------
+    InputError
+        Unknown name, or a link whose means lie outside the range of the family.
+    InputTypeError
+        Something else than a name, a Family or a Link.
+    """
+    if isinstance(value, type) and issubclass(value, Family):
+        value = value()
+    if isinstance(value, str):
+        key = value.strip().lower()
+        key = _ALIASES.get(key, key)
+        if key not in families.NAMED:
+            raise InputError(f"unknown family {value!r}.{near(key, families.NAMED)}")
+        value = families.NAMED[key]()
+    if not isinstance(value, Family):
+        raise InputTypeError(
+            f"family must be a name such as 'poisson' or an object such as jg.Poisson(), not {type(value).__name__}"
+        )
+    if link is not None:
+        value = replace(value, link=resolve_link(link))
+    elif not isinstance(value.link, Link):
+        value = replace(value, link=resolve_link(value.link))
+    _check_range(value)
+    return value
+
+
+def resolve_link(value: Any) -> Link:
+    """A link from its name, class or object."""
+    if isinstance(value, type) and issubclass(value, Link):
+        return value()
+    if isinstance(value, str):
+        key = value.strip().lower()
+        key = _ALIASES.get(key, key)
+        if key not in links.NAMED:
+            raise InputError(f"unknown link {value!r}.{near(key, links.NAMED)}")
+        return links.NAMED[key]()
+    if not isinstance(value, Link):
+        raise InputTypeError(
+            f"link must be a name such as 'log' or an object such as jg.links.Log(), not {type(value).__name__}"
+        )
+    return value
+
+
+def _check_range(family: Family) -> None:
+    """Refuse a link that keeps a positive mean below 1; a Gaussian mean may be bounded by any link."""
+    if family.mean_range == "positive" and family.link.range == "unit":
+        fitting = " or ".join(repr(name) for name, cls in links.NAMED.items() if cls.range != "unit")
+        raise InputError(
+            f"the {family.link.name} link keeps the mean below 1, but a {family.name} mean may be any positive number; "
+            f"use {fitting}"
+        )
+
+
+def options(
+    *, solver: Any, information: str, start: Any, tol: float, max_iter: int, use_t: bool | None, n_coefficients: int,
+    probability_weights: bool,
+) -> Options:  # fmt: skip
+    """Checked solver options."""
+    if solver not in SOLVERS:
+        raise InputError(f"solver must be 'auto', 'newton' or 'irls', not {solver!r}.{near(str(solver), SOLVERS)}")
+    if information not in ("expected", "observed"):
+        raise InputError(f"information must be 'expected' or 'observed', not {information!r}")
+    if isinstance(tol, bool) or not isinstance(tol, (int, float, np.floating)) or not 0 < tol < 1:
+        raise InputError(f"tol is a remaining error in standard errors and must lie between 0 and 1, not {tol!r}")
+    if isinstance(max_iter, bool) or not isinstance(max_iter, (int, np.integer)) or max_iter < 1:
+        raise InputError(f"max_iter must be a whole number of at least 1, not {max_iter!r}")
+    if use_t is not None and not isinstance(use_t, (bool, np.bool_)):
+        raise InputTypeError(f"use_t must be True, False or None, not {use_t!r}")
+    if start is not None:
+        try:
+            start = np.asarray(start, float)
+        except (TypeError, ValueError):
+            raise InputError(f"start must hold {n_coefficients} finite numbers, one a coefficient") from None
+        if start.shape != (n_coefficients,) or not np.isfinite(start).all():
+            raise InputError(
+                f"start must hold {n_coefficients} finite numbers, one a coefficient; its shape is {start.shape}"
+            )
+    return Options(
+        tol=float(tol), max_iter=int(max_iter), curvature=SOLVERS[solver], information=information, start=start,
+        probability_weights=probability_weights, use_t=None if use_t is None else bool(use_t),
+    )  # fmt: skip
+
+
+def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
+    """`value` if it is one of `allowed`, else an error that lists them."""
+    if value not in allowed:
+        raise InputError(f"{name} must be {' or '.join(map(repr, allowed))}, not {value!r}")
+    return value
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Devices to shard rows over; None means the default device alone."""
+
+    devices: tuple[jax.Device, ...] | None
+
+
+def devices(value: Any) -> Devices:
+    """Devices from None, "all" or a sequence of JAX devices."""
+    if value is None:
+        return Devices(None)
+    if isinstance(value, str):
+        if value != "all":
+            raise InputError(f"devices must be None, 'all' or a list of jax devices, not {value!r}")
+        return Devices(tuple(jax.devices()))
+    found = tuple(value) if hasattr(value, "__iter__") else ()
+    if not found or not all(isinstance(d, jax.Device) for d in found):
+        raise InputTypeError(
+            "devices must be None, 'all' or a non-empty list of jax devices, such as jax.devices()[:2]"
+        )
+    return Devices(found)
+
+
+def refuse_unknown(unknown: dict[str, Any], known: list[str]) -> None:
+    """An error for keyword options that do not exist; `weights` gets its own words."""
+    for name in unknown:
+        if name == "weights":
+            raise InputTypeError(
+                "there is no weights=, because it means different things elsewhere; use freq_weights= (a row stands "
+                "for w rows), var_weights= (a row is w times as precise; R's weights=) or prob_weights= (survey)"
+            )
+        raise InputTypeError(f"unknown option {name!r}.{near(name, known)}")

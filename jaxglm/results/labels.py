@@ -1,0 +1,94 @@
+"""Names that go with the numbers of a fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from jaxglm.fit import Fit
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the arrays of a fit are called.
+
+    Attributes
+    ----------
+    names : tuple of str
+        One a coefficient.
+    response : str
+    formula : str or None
+    index : pandas.Index or None
+        Labels of the fitted rows; None for 0, 1, 2, ...
+    notes : tuple of str
+        Facts about the data that the summary states (rows dropped, which label counts as success, ...).
+    weights : tuple of str
+        Kinds of weights that were given.
+    """
+
+    names: tuple[str, ...]
+    response: str
+    formula: str | None = None
+    index: pd.Index | None = None
+    notes: tuple[str, ...] = ()
+    weights: tuple[str, ...] = field(default=())
+
+    @property
+    def terms(self) -> pd.Index:
+        """Index of every coefficient."""
+        return pd.Index(self.names, name=None)
+
+    def coefficients(self, values: np.ndarray, name: str | None = None) -> pd.Series:
+        """A Series over the coefficients."""
+        return pd.Series(np.asarray(values, float), index=self.terms, name=name)
+
+    def square(self, values: np.ndarray) -> pd.DataFrame:
+        """A frame with the coefficients on both sides."""
+        return pd.DataFrame(np.asarray(values, float), index=self.terms, columns=self.terms)
+
+    def rows(self, values: np.ndarray, name: str | None = None) -> pd.Series:
+        """A Series over the fitted rows."""
+        return pd.Series(np.asarray(values, float), index=self.row_index(len(values)), name=name)
+
+    def row_index(self, n: int) -> pd.Index:
+        """Labels of the n fitted rows."""
+        return self.index if self.index is not None else pd.RangeIndex(n)
+
+
+def aliased(fit: Fit, labels: Labels) -> list[tuple[str, str]]:
+    """For each aliased column its name and, in words, what it depends on."""
+    found = []
+    for j, coefficients in fit.rank.dependence.items():
+        parts = [(coefficients[i], labels.names[i]) for i in np.flatnonzero(coefficients)]
+        if not parts:
+            found.append((labels.names[j], "always 0"))
+            continue
+        found.append((labels.names[j], " ".join(_part(i, c, n) for i, (c, n) in enumerate(parts[:5])).strip()
+                      + (" + ..." if len(parts) > 5 else "")))  # fmt: skip
+    return found
+
+
+def _part(position: int, coefficient: float, name: str) -> str:
+    sign = "-" if coefficient < 0 else ("+" if position else "")
+    size = abs(coefficient)
+    factor = "" if abs(size - 1.0) < 1e-8 else f"{size:.4g} * "
+    return f"{sign} {factor}{name}" if position else f"{sign}{factor}{name}"
+
+
+def separated(fit: Fit, labels: Labels) -> list[tuple[str, str]]:
+    """Names of the coefficients without a finite estimate, each with the sign of its infinity."""
+    if fit.recession is None:
+        return []
+    share = np.abs(fit.recession) * fit.column_lengths
+    return [(labels.names[j], "+inf" if fit.recession[j] > 0 else "-inf")
+            for j in np.flatnonzero(share > 1e-3 * share.max())]  # fmt: skip
+
+
+def ratio_name(fit: Fit) -> str | None:
+    """What exp(coefficient) is called under the link, or None where it means nothing."""
+    family, link = fit.model.family.name, fit.model.family.link.name
+    if link == "log":
+        return {"poisson": "Rate ratio", "binomial": "Risk ratio"}.get(family, "Ratio of means")
+    return {"logit": "Odds ratio", "cloglog": "Hazard ratio"}.get(link)

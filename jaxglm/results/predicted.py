@@ -1,0 +1,78 @@
+"""Predictions for new rows, labelled."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from jaxglm import precision
+from jaxglm.errors import DataWarning, InputError
+from jaxglm.inference import predict as prediction
+from jaxglm.inference.residuals import need_rows
+from jaxglm.results.prediction import PredictionResults
+from jaxglm.sources import ArraySource, Source
+
+if TYPE_CHECKING:
+    from jaxglm.results.results import Results
+
+
+def _rows(
+    res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str
+) -> tuple[Source | None, pd.Index, np.ndarray]:
+    """Source of the rows to predict (None if there are none), their labels, and which cannot be predicted."""
+    if which not in ("mean", "linear"):
+        raise InputError(f"which must be 'mean' or 'linear', not {which!r}")
+    if unseen not in ("raise", "nan"):
+        raise InputError(f"unseen must be 'raise' or 'nan', not {unseen!r}")
+    if newdata is None:
+        if offset is not None or exposure is not None:
+            raise InputError("offset= and exposure= go with newdata; the fitted rows keep their own")
+        source = need_rows(res.fit, "prediction of the fitted rows")
+        return source, res.labels.row_index(source.n_rows), np.zeros(source.n_rows, bool)
+    taken = res.intake.new(newdata, offset, exposure, unseen)
+    n = len(taken.rows.y)
+    index = taken.index if taken.index is not None else pd.RangeIndex(n)
+    bad = np.zeros(n, bool) if taken.bad is None else taken.bad
+    if n == 0:
+        return None, index, bad
+    with precision.scope():
+        source = ArraySource.from_rows(taken.rows)
+        if res.fit.rank.dependence:
+            loose = ~prediction.estimable_rows(res.fit, source) & ~bad
+            if loose.any():
+                warnings.warn(
+                    f"{int(loose.sum())} of {n} predictions are NaN: these rows combine columns in a way that the "
+                    "aliased fit does not determine; drop the aliased terms from the formula",
+                    DataWarning,
+                    stacklevel=4,
+                )
+            bad = bad | loose
+    return source, index, bad
+
+
+def get_prediction(
+    res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str
+) -> PredictionResults:
+    """See :meth:`jaxglm.results.results.Results.get_prediction`."""
+    source, index, bad = _rows(res, newdata, which, offset, exposure, unseen)
+    if source is None:
+        empty = np.zeros(0)
+        inverse = res.fit.model.family.link.inverse
+        return PredictionResults(prediction.Prediction(*[empty] * 4, res.covariance.df, inverse), index, which)
+    made = prediction.predict(res.fit, res.covariance, source)
+    if bad.any():
+        names = ("eta", "eta_se", "mean", "mean_se")
+        made = replace(made, **{name: np.where(bad, np.nan, getattr(made, name)) for name in names})
+    return PredictionResults(made, index, which)
+
+
+def predict(res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str) -> pd.Series:
+    """See :meth:`jaxglm.results.results.Results.predict`."""
+    source, index, bad = _rows(res, newdata, which, offset, exposure, unseen)
+    key = "mean" if which == "mean" else "eta"
+    values = np.zeros(0) if source is None else prediction.values(res.fit, source)[key]
+    return pd.Series(np.where(bad, np.nan, values), index=index, name="mean" if key == "mean" else "linear_predictor")

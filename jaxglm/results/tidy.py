@@ -1,0 +1,124 @@
+"""Frames in the manner of R's broom, and the other tables of a result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from jaxglm.errors import InputError, InputTypeError
+from jaxglm.inference import intervals, likelihood
+from jaxglm.results.labels import ratio_name
+
+if TYPE_CHECKING:
+    from jaxglm.results.results import Results
+
+
+def check_alpha(alpha: float) -> float:
+    """`alpha` if it is a number strictly between 0 and 1, else an error that mentions levels."""
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float, np.floating)):
+        raise InputTypeError(f"alpha must be a number between 0 and 1, not {alpha!r}")
+    if not 0 < alpha < 1:
+        raise InputError(f"alpha must lie between 0 and 1 (0.05 gives 95 % intervals), not {alpha}")
+    return float(alpha)
+
+
+def conf_int(res: Results, alpha: float = 0.05) -> pd.DataFrame:
+    """Wald limits of every coefficient, columns `lower` and `upper`."""
+    cov = res.covariance
+    limits = intervals.wald(res.fit.theta, cov.standard_errors, check_alpha(alpha), cov.df)
+    return pd.DataFrame(limits, index=res.labels.terms, columns=["lower", "upper"])
+
+
+def coefficient_table(res: Results, alpha: float = 0.05, exponentiate: bool = False) -> pd.DataFrame:
+    """Estimate, standard error, statistic, p-value and limits of every coefficient.
+
+    With `exponentiate` the estimate and limits are exponentiated and the standard error is
+    exp(b) se(b) (delta method); statistic and p-value still test b = 0.
+    """
+    fit, cov = res.fit, res.covariance
+    se = cov.standard_errors
+    statistic = intervals.statistics(fit.theta, se)
+    limits = conf_int(res, alpha).to_numpy()
+    estimate = fit.theta
+    if exponentiate:
+        require_ratio(res)
+        with np.errstate(over="ignore"):
+            estimate, limits = np.exp(estimate), np.exp(limits)
+            se = se * estimate
+    return pd.DataFrame(
+        {
+            "estimate": estimate,
+            "std_error": se,
+            "statistic": statistic,
+            "p_value": intervals.p_values(statistic, cov.df),
+            "conf_low": limits[:, 0],
+            "conf_high": limits[:, 1],
+        },
+        index=res.labels.terms,
+    )
+
+
+def require_ratio(res: Results) -> str:
+    """The name of exp(coefficient), or an error where it has no meaning."""
+    name = ratio_name(res.fit)
+    if name is None:
+        link = res.fit.model.family.link.name
+        raise InputError(
+            f"exponentiate=True means ratios, which the {link} link does not give; "
+            "log gives rate ratios, logit odds ratios, cloglog hazard ratios"
+        )
+    return name
+
+
+def tidy(res: Results, conf_int: bool = False, alpha: float = 0.05, exponentiate: bool = False) -> pd.DataFrame:
+    """One row a coefficient."""
+    table = coefficient_table(res, alpha, exponentiate).rename_axis("term").reset_index()
+    return table if conf_int else table.drop(columns=["conf_low", "conf_high"])
+
+
+def glance(res: Results) -> pd.DataFrame:
+    """One row of fit statistics."""
+    fit = res.fit
+    return pd.DataFrame(
+        {
+            "null_deviance": [fit.null_deviance],
+            "df_null": [fit.df_null],
+            "llf": [fit.llf],
+            "aic": [likelihood.aic(fit)],
+            "bic": [likelihood.bic(fit)],
+            "deviance": [fit.deviance],
+            "df_resid": [fit.df_resid],
+            "nobs": [fit.nobs],
+            "scale": [fit.scale],
+            "status": [fit.status.name],
+        }
+    )
+
+
+def augment(res: Results, data: pd.DataFrame | None = None) -> pd.DataFrame:
+    """One row a fitted observation: linear predictor, mean with its standard error, residuals.
+
+    With `data`, a pandas frame that holds the fitted rows, its columns come first.
+    """
+    pred = res.get_prediction()
+    frame = pd.DataFrame(
+        {
+            ".eta": pred.prediction.eta,
+            ".fitted": pred.prediction.mean,
+            ".se_fit": pred.prediction.mean_se,
+            ".resid": res.resid("deviance").to_numpy(),
+            ".resid_pearson": res.resid("pearson").to_numpy(),
+        },
+        index=pred.index,
+    )
+    if data is None:
+        return frame
+    if not isinstance(data, pd.DataFrame):
+        raise InputTypeError(f"augment(data) takes the pandas frame that was fitted, not {type(data).__name__}")
+    if not data.index.is_unique or not frame.index.isin(data.index).all():
+        raise InputError(
+            "augment(data) needs the frame that was fitted, with a unique index that holds the fitted rows"
+        )
+    return data.loc[frame.index].join(frame)

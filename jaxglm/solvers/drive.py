@@ -1,0 +1,299 @@
+"""From a source and a model to an estimate: rank, start, loop, and the slow paths around it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxglm.errors import Status
+from jaxglm.families import Family
+from jaxglm.kernels import Facts, Model, Newton, Rows, Survey, Triangle, has_expected
+from jaxglm.precision import host
+from jaxglm.solvers import newton, rank, separation
+from jaxglm.solvers.information import Information
+from jaxglm.solvers.newton import Settings, State
+from jaxglm.sources import Source, block_rows, reduce_rows
+
+#: Above this many numbers in the information the loop is driven from the host, which can be interrupted.
+_DEVICE_COEFFICIENTS = 300
+
+
+@dataclass(frozen=True)
+class Solution:
+    """An estimate and how it was reached; host arrays, P all coefficients.
+
+    Attributes
+    ----------
+    theta : (P,), 0 where aliased
+    expected, observed : Information at theta of the kind that was computed, else None
+    rank : Rank
+    facts : Facts of the survey pass
+    status : Status
+    n_iter : int
+    n_passes : dict from kind of pass to number of passes over the rows
+    tolerance : estimated remaining error, in standard errors
+    recession : direction of separation (P,), or None
+    """
+
+    theta: np.ndarray
+    expected: Information | None
+    observed: Information | None
+    rank: rank.Rank
+    facts: Facts
+    status: Status
+    n_iter: int
+    n_passes: dict[str, int]
+    tolerance: float
+    recession: np.ndarray | None = None
+
+
+@dataclass
+class _Drive:
+    """One solve in progress: what every stage needs, and the count of passes."""
+
+    source: Source
+    model: Model
+    settings: Settings
+    passes: Counter = field(default_factory=Counter)
+
+    def reduce(self, kernel, point, kind: str):
+        self.passes[kind] += 1
+        return self.source.reduce(kernel, self.model, point)
+
+
+def survey(source: Source, model: Model) -> Facts:
+    """The facts a fit needs first, on the host; one pass."""
+    return jax.tree.map(np.asarray, source.reduce(Survey(), model, None))
+
+
+def decide_rank(source: Source, model: Model, facts: Facts) -> tuple[rank.Rank, int]:
+    """Aliased columns, and the number of extra passes it took (a QR pass where a Gram matrix cannot see)."""
+    found = rank.from_gram(facts.gram)
+    if not found.doubtful:
+        return found, 0
+    triangle = np.asarray(source.reduce(Triangle(plain=True), model, None))[:-1, :-1]
+    found = rank.from_triangle(triangle)
+    # Columns of different predictors never alias each other; the Gram of the survey has no such blocks.
+    return found, 1
+
+
+def solve(
+    source: Source,
+    model: Model,
+    facts: Facts,
+    found: rank.Rank,
+    *,
+    tol: float,
+    max_iter: int,
+    curvature: str = "late",
+    start: np.ndarray | None = None,
+    want: tuple[str, ...] = ("expected",),
+) -> Solution:
+    """Minimize the negative log-likelihood.
+
+    Parameters
+    ----------
+    facts, found : from :func:`survey` and :func:`decide_rank`
+    curvature : "late", "never" or "early"; see :class:`~jaxglm.solvers.newton.Settings`
+    start : (P,) starting coefficients; by default the family's starting values of each row
+    want : kinds of information to return, "expected", "observed"
+    """
+    family = model.family
+    if family.is_canonical:
+        curvature = "never"
+    elif not has_expected(family):
+        curvature = "only"
+    settings = Settings(
+        tol=np.asarray(tol), max_iter=np.asarray(max_iter, np.int32), n_obs=np.asarray(facts.n_obs),
+        known_phi=family.dispersion_known, curvature=curvature,
+    )  # fmt: skip
+    drive = _Drive(source, model, settings)
+    center = _center(facts, family.mean_range)
+    if start is None:
+        theta = _feasible(model, facts, found.active, center)
+    else:
+        theta = np.where(found.active, start, 0.0)
+    state = newton.begin(np.asarray(theta, float), found.active, center, settings, start is None)
+    state, recession = _run(drive, state)
+    return _finish(drive, state, found, facts, recession, want)
+
+
+def _center(facts: Facts, mean_range: str) -> float:
+    """Weighted mean of y, pulled inside the range of the mean where every y lies on its boundary."""
+    total, size = float(facts.total), float(facts.size)
+    if size <= 0:
+        return 0.0
+    mean = total / size
+    outside = mean == 0.0 if mean_range == "positive" else mean_range == "unit" and mean in (0.0, 1.0)
+    return (total + 0.5) / (size + 1.0) if outside else mean
+
+
+def _feasible(model: Model, facts: Facts, active: np.ndarray, center: float) -> np.ndarray:
+    """Coefficients with a constant mean where the columns span a constant, else zero."""
+    theta = np.zeros(len(active))
+    p = model.layout.designs[0].n_columns
+    kept = np.flatnonzero(active[:p])
+    if len(kept) == 0:
+        return theta
+    gram = facts.gram[np.ix_(kept, kept)]
+    scale = np.sqrt(np.diagonal(gram))
+    weights = np.linalg.lstsq(gram / np.outer(scale, scale), facts.ones[kept] / scale, rcond=1e-12)[0] / scale
+    # X'1 explained wholly by the columns means that they span the constant.
+    spanned = abs(float(facts.ones[kept] @ weights) / float(facts.n_rows) - 1.0) < 1e-9
+    value = on_link_scale(model.family, center)
+    if spanned and np.isfinite(value):
+        theta[kept] = value * weights
+    return theta
+
+
+def on_link_scale(family: Family, mean: float) -> float:
+    """The link of a mean."""
+    return float(_link(family, np.asarray(mean, float)))
+
+
+@jax.jit
+def _link(family: Family, mean: jax.Array) -> jax.Array:
+    return family.link.link(mean)
+
+
+def _with_status(state: State, status: Status) -> State:
+    return state._replace(status=np.asarray(status, np.int32))
+
+
+def _run(drive: _Drive, state: State) -> tuple[State, np.ndarray | None]:
+    """Loop until an end; suspicious ends are looked into and the loop goes on where they prove harmless."""
+    n_checks = 0
+    loop = _loop
+    while True:
+        state = loop(drive, state)
+        status = Status(int(state.status))
+        if status is Status.ILL_CONDITIONED:
+            loop = _qr_loop
+            continue
+        converged = status in (Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.MAX_ITER)
+        if status is Status.SUSPECT or (converged and float(state.rate) > 0.2):
+            direction = _check_separation(drive, state)
+            if direction is not None:
+                return _with_status(state, Status.SEPARATED), direction
+        if status is not Status.SUSPECT:
+            return state, None
+        n_checks += 1
+        # Looked into and harmless: wait twice as long before the next look.
+        state = _with_status(state, Status.RUNNING)._replace(n_stalled=np.asarray(-4 * 2**n_checks, np.int32))
+
+
+def _check_separation(drive: _Drive, state: State) -> np.ndarray | None:
+    drive.passes["separation"] += 1
+    theta, step, active = (np.asarray(a) for a in (state.theta, state.direction, state.active))
+    return separation.recession(drive.source, drive.model, theta, step, active)
+
+
+def _loop(drive: _Drive, state: State) -> State:
+    """Run until the status is no longer RUNNING, on the device if the rows are there and few."""
+    rows = drive.source.resident
+    if rows is not None and drive.model.layout.n_coefficients <= _DEVICE_COEFFICIENTS:
+        block = block_rows(drive.model, rows.y.shape[0])
+        state, turns = device_loop(drive.model, rows, state, drive.settings, block)
+        drive.passes["newton"] += int(turns)
+        return state
+    while int(state.status) == Status.RUNNING:
+        totals = drive.reduce(Newton(), _trial(state), "newton")
+        state = _advance(state, totals, drive.settings)
+    return state
+
+
+_trial = jax.jit(newton.trial)
+_advance = jax.jit(newton.advance)
+
+
+@partial(jax.jit, static_argnames=("block",))
+def device_loop(model: Model, rows: Rows, state: State, settings: Settings, block: int) -> tuple[State, jax.Array]:
+    """The whole iteration as one loop on the device; also the number of its evaluations."""
+
+    def body(carry):
+        state, turns = carry
+        totals = reduce_rows(Newton(), model, newton.trial(state), rows, block)
+        return newton.advance(state, totals, settings), turns + 1
+
+    return jax.lax.while_loop(lambda c: c[0].status == Status.RUNNING, body, (state, jnp.zeros((), jnp.int32)))
+
+
+def _qr_loop(drive: _Drive, state: State) -> State:
+    """Fisher steps from a QR factor of the weighted rows; the residual column rides along.
+
+    Steps are judged as in the normal loop; what replaces the normal equations is only the direction.
+    """
+    settings = replace(drive.settings, curvature="never")
+    # Where not even the starting values could be solved for, they are taken again.
+    unstarted = int(state.n_iter) == 0 and np.isinf(float(state.value))
+    state = _with_status(state, Status.RUNNING)._replace(
+        observed=np.asarray(False), start=np.asarray(unstarted), n_flat=np.asarray(0, np.int32)
+    )
+    while int(state.status) == Status.RUNNING:
+        point = _trial(state)
+        totals = drive.reduce(Newton(), point, "newton")
+        triangle = drive.reduce(Triangle(), point, "qr")
+        state = _advance_qr(state, totals, triangle, settings)
+    return state
+
+
+@jax.jit
+def _advance_qr(state: State, totals, triangle: jax.Array, settings: Settings) -> State:
+    factor, direction = qr_step(triangle, state.active)
+    return newton.advance(state, totals, settings, factor, direction)
+
+
+def qr_step(triangle: jax.Array, active: jax.Array) -> tuple[Information, jax.Array]:
+    """Information and Newton step from a :class:`~jaxglm.kernels.Triangle` factor."""
+    kept = jnp.where(jnp.append(active, True), triangle, 0.0)
+    norm = jnp.sqrt(jnp.sum(kept[:, :-1] ** 2, axis=0))
+    scale = jnp.where(active & (norm > 0), norm, 1.0)
+    filler = jnp.concatenate([jnp.diag(jnp.where(active, 0.0, 1.0)), jnp.zeros((len(active), 1))], axis=1)
+    stacked = jnp.concatenate([kept / jnp.append(scale, 1.0), filler])
+    upper = jnp.linalg.qr(stacked, mode="r")
+    solution = jax.scipy.linalg.solve_triangular(upper[:-1, :-1], upper[:-1, -1], lower=False)
+    return Information(upper[:-1, :-1].T, scale, active), jnp.where(active, solution / scale, 0.0)
+
+
+def _finish(drive: _Drive, state: State, found, facts: Facts, recession, want: tuple[str, ...]) -> Solution:
+    """Take the last step, and make the information matrices that are wanted."""
+    status = Status(int(state.status))
+    theta = np.asarray(state.theta)
+    if status is Status.CONVERGED and drive.passes["qr"] == 0:
+        # Shorter than tol standard errors: it costs nothing and squares the error.
+        theta = theta + np.asarray(state.direction)
+    rate = float(state.rate)
+    tolerance = float(state.length) * (rate / (1 - rate) if rate < 0.9 else 1.0)
+    kinds = {"expected": None, "observed": None}
+    canonical = drive.model.family.is_canonical
+    available = has_expected(drive.model.family)
+    for kind in want:
+        observed = kind == "observed" or not available
+        if drive.passes["qr"] and not observed:
+            point = newton.Point(theta, np.asarray(False), np.asarray(False), state.center)
+            kinds[kind] = host(_qr_step(drive.reduce(Triangle(), point, "qr"), found.active)[0])
+            continue
+        if canonical or bool(state.information_observed) == observed:
+            matrix = state.information
+        else:
+            point = newton.Point(theta, np.asarray(observed), np.asarray(False), state.center)
+            matrix = drive.reduce(Newton(), point, "information").information
+        kinds[kind] = factor(matrix, found.active)
+    return Solution(
+        theta=theta, expected=kinds["expected"], observed=kinds["observed"], rank=found, facts=facts,
+        status=status, n_iter=int(state.n_iter), n_passes=dict(drive.passes), tolerance=tolerance, recession=recession,
+    )  # fmt: skip
+
+
+_from_matrix = jax.jit(Information.from_matrix)
+_qr_step = jax.jit(qr_step)
+
+
+def factor(matrix: jax.Array, active: np.ndarray) -> Information:
+    """An information matrix, factored, on the host."""
+    return host(_from_matrix(matrix, active))

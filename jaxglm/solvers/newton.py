@@ -1,0 +1,263 @@
+"""One step of the Newton iteration: evaluate at a trial point; accept, or halve the step.
+
+The step is a pure function without Python branches on values, so that the same code
+runs in a loop on the device, under `vmap`, and from the host when every evaluation
+is a pass over data that fits on no device.
+
+Lengths of steps are measured in standard errors: ``sqrt(-gradient . direction / phi)``,
+which no rescaling of y, of X or of the weights changes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxglm.errors import Status
+from jaxglm.kernels import Point, Totals
+from jaxglm.solvers.information import Information
+from jaxglm.tree import pytree, static
+
+#: Sufficient decrease asked of a step, as a share of what its slope promises (Armijo).
+_ARMIJO = 1e-4
+#: Rounding of a sum of n terms, in units of eps times the sum of their sizes.
+_ROUNDING = 8.0
+#: Rounding leaves standard errors a relative error of about eps over the smallest scaled Cholesky pivot. Below this
+#: pivot (1e-9 in the errors) the columns go to QR, where the error is about eps over its square root.
+PIVOT_FLOOR = 1e-7
+#: Share of an exact fit's spread below which residuals are taken as rounding.
+_PERFECT = 1e-7
+_MAX_HALVINGS = 40
+_STALL = 4
+
+
+@pytree
+class Settings:
+    """Numbers and rules of a solve.
+
+    Attributes
+    ----------
+    tol : remaining error allowed, in standard errors
+    max_iter : accepted steps allowed
+    n_rows, n_obs : for degrees of freedom and for how far the curvature may be out of date
+    known_phi : whether the dispersion is 1
+    curvature : "late" switches from expected to observed near the optimum, "never" stays with expected,
+        "early" uses observed wherever it is positive definite, "only" has no expected to fall back on
+    """
+
+    tol: jax.Array
+    max_iter: jax.Array
+    n_obs: jax.Array
+    known_phi: bool = static()
+    curvature: str = static()
+
+
+class State(NamedTuple):
+    """Everything the iteration carries; scalars unless a shape is given.
+
+    theta (P,) accepted point; direction (P,) and fraction of the trial step from it; value, size, slope at the
+    accepted point; length of the whole step in standard errors; rate at which lengths shrink; the flags that say what
+    the next evaluation takes; counters; information (P, P) and pearson of the accepted point.
+    """
+
+    theta: jax.Array
+    direction: jax.Array
+    fraction: jax.Array
+    value: jax.Array
+    size: jax.Array
+    slope: jax.Array
+    length: jax.Array
+    rate: jax.Array
+    observed: jax.Array
+    observed_allowed: jax.Array
+    information_observed: jax.Array
+    start: jax.Array
+    damping: jax.Array
+    n_iter: jax.Array
+    n_halvings: jax.Array
+    n_stalled: jax.Array
+    n_flat: jax.Array
+    n_pinned: jax.Array
+    infeasible: jax.Array
+    status: jax.Array
+    information: jax.Array
+    gradient: jax.Array
+    pearson: jax.Array
+    level: jax.Array
+    active: jax.Array
+    center: jax.Array
+
+
+def begin(theta: jax.Array, active: jax.Array, center: float, settings: Settings, start: bool) -> State:
+    """State before the first evaluation; with `start` that evaluation is at the family's starting values.
+
+    Made of NumPy scalars: eager JAX operations would each be compiled.
+    """
+    p, dtype = theta.shape[0], theta.dtype
+    zero, one, never = (np.asarray(v, dtype) for v in (0.0, 1.0, np.inf))
+    count, yes, no = np.asarray(0, np.int32), np.asarray(True), np.asarray(False)
+    early = settings.curvature in ("early", "only")
+    return State(
+        # Coming to the first point from given coefficients is no step.
+        n_iter=np.asarray(0 if start else -1, np.int32),
+        theta=theta, direction=np.zeros(p, dtype), fraction=one, value=never, size=zero, slope=zero, length=never,
+        rate=one, observed=yes if settings.curvature == "only" else no,
+        observed_allowed=no if settings.curvature == "never" else yes, information_observed=yes if early else no,
+        start=np.asarray(start), damping=zero, n_halvings=count, n_stalled=count, n_flat=count, n_pinned=count,
+        infeasible=no, status=np.asarray(Status.RUNNING, np.int32), information=np.zeros((p, p), dtype),
+        gradient=np.zeros(p, dtype), pearson=zero, level=zero, active=active, center=np.asarray(center, dtype),
+    )  # fmt: skip
+
+
+def trial(state: State) -> Point:
+    """The point to evaluate next."""
+    theta = state.theta + state.fraction * state.direction
+    return Point(jnp.where(state.start, state.theta, theta), state.observed, state.start, state.center)
+
+
+def phi_hat(state: State, settings: Settings) -> jax.Array:
+    """Dispersion by which lengths are judged; never below what rounding leaves of a perfect fit."""
+    if settings.known_phi:
+        return jnp.ones(())
+    df = jnp.maximum(settings.n_obs - jnp.sum(state.active), 1.0)
+    floor = _PERFECT**2 * state.level / jnp.maximum(settings.n_obs, 1.0)
+    return jnp.maximum(state.pearson / df, jnp.where(floor > 0, floor, 1.0))
+
+
+def rounding(size: jax.Array) -> jax.Array:
+    """Rounding error of a sum whose terms' absolute values sum to `size`."""
+    return _ROUNDING * jnp.finfo(size.dtype).eps * size
+
+
+def advance(
+    state: State,
+    totals: Totals,
+    settings: Settings,
+    factor: Information | None = None,
+    direction: jax.Array | None = None,
+) -> State:
+    """The next state, given the totals at :func:`trial`.
+
+    Where normal equations are too ill-conditioned the caller gives the factor and the direction of the next step.
+    """
+    finite = (
+        jnp.isfinite(totals.nll) & jnp.all(jnp.isfinite(totals.gradient)) & jnp.all(jnp.isfinite(totals.information))
+    )
+    rise = totals.nll - state.value
+    noise = rounding(jnp.maximum(totals.size, state.size))
+    descends = jnp.dot(totals.gradient, state.direction) <= 0
+    enough = rise <= _ARMIJO * state.fraction * state.slope + noise
+    # A rise that rounding may explain is judged by the slope, which keeps more digits than the value.
+    gentle = (rise <= 1e3 * noise) & descends
+    accepted = finite & (state.start | enough | gentle)
+    moved = _accept(state, totals, settings, factor, direction)
+    halved = _halve(state, finite, direction is not None)
+    return jax.tree.map(lambda a, b: jnp.where(accepted, a, b), moved, halved)
+
+
+def _accept(
+    state: State, totals: Totals, settings: Settings, factor: Information | None, direction: jax.Array | None
+) -> State:
+    """The state at the trial point, with the next direction."""
+    p = state.theta.shape[0]
+    gradient = jnp.where(state.active, totals.gradient, 0.0)
+    ill = direction is not None
+    if factor is None:
+        factor = Information.from_matrix(totals.information, state.active, state.damping)
+        usable = factor.ok & (factor.smallest_pivot > PIVOT_FLOOR)
+        direction = jnp.where(usable, -factor.solve(gradient), jnp.zeros(p))
+    else:
+        usable = factor.ok
+    slope = jnp.dot(gradient, direction)
+    first = state.start
+    full = (state.fraction == 1.0) & ~first
+    new = state._replace(
+        theta=trial(state).theta, direction=direction, fraction=jnp.ones(()),
+        value=jnp.where(first, jnp.inf, totals.nll), size=jnp.where(first, 0.0, totals.size), slope=slope,
+        start=jnp.asarray(False), information_observed=state.observed, information=totals.information,
+        gradient=gradient, pearson=totals.pearson, level=totals.level, n_iter=state.n_iter + jnp.where(first, 0, 1),
+        n_halvings=jnp.zeros_like(state.n_halvings), infeasible=jnp.asarray(False),
+        n_pinned=jnp.where(state.infeasible, state.n_pinned + 1, 0),
+    )  # fmt: skip
+    length = jnp.where(usable, jnp.sqrt(jnp.maximum(-slope, 0.0) / phi_hat(new, settings)), jnp.inf)
+    rate = jnp.where(full & jnp.isfinite(state.length), length / jnp.where(state.length > 0, state.length, 1.0), 1.0)
+    # A zero step followed by a zero step is the optimum, not a rate of 1.
+    rate = jnp.where(length == 0, 0.0, rate)
+    new = new._replace(length=length, rate=rate)
+    return _judge(_next_curvature(new, factor.ok, usable, settings), usable, first, ill, settings)
+
+
+def _next_curvature(state: State, positive: jax.Array, usable: jax.Array, settings: Settings) -> State:
+    """Which curvature the next evaluation takes; a failed observed one is taken again as expected."""
+    if settings.curvature == "only":
+        damping = jnp.where(usable, 0.25 * state.damping, jnp.maximum(8.0 * state.damping, 1e-3))
+        damping = jnp.where(damping < 1e-6, 0.0, damping)
+        return state._replace(damping=jnp.where(positive & usable, damping, jnp.maximum(damping, 1e-3)))
+    failed = state.observed & ~usable
+    allowed = state.observed_allowed & ~failed
+    near = jnp.asarray(True) if settings.curvature == "early" else (state.length < 0.1)
+    return state._replace(observed_allowed=allowed, observed=allowed & near & usable)
+
+
+def _judge(state: State, usable: jax.Array, first: jax.Array, ill: bool, settings: Settings) -> State:
+    """Whether to stop at an accepted point; `ill`: the columns are too ill-conditioned for normal equations."""
+    remaining = jnp.where(state.rate < 1.0, state.length * state.rate / (1.0 - state.rate), jnp.inf)
+    # The information belongs to the point before the last step; that step must be too short to matter.
+    share = jnp.sum(state.active) / jnp.maximum(settings.n_obs, 1.0)
+    fresh = state.length * jnp.sqrt(share) < settings.tol
+    converged = (remaining < settings.tol) & fresh & usable
+    small = -0.5 * state.slope < rounding(state.size)
+    # With such columns rounding of the gradient alone gives steps that no longer shrink.
+    flat = usable & (small | ill) & (state.length < 1e-3) & (state.rate > 0.5)
+    n_flat = jnp.where(flat, state.n_flat + 1, 0)
+    slow = usable & (state.rate > 0.3) & (state.length < 3.0) & (state.n_iter > 4)
+    n_stalled = jnp.where(slow, state.n_stalled + 1, jnp.minimum(state.n_stalled, 0))
+    taken_again = state.information_observed & ~usable
+    never_usable = settings.curvature == "only"
+    status = jnp.select(
+        [
+            first & usable,
+            converged,
+            n_flat >= 3,
+            ~usable & ~taken_again & (not never_usable),
+            n_stalled >= _STALL,
+            state.n_pinned >= 8,
+            state.n_iter >= settings.max_iter,
+        ],
+        [
+            Status.RUNNING,
+            Status.CONVERGED,
+            Status.CONVERGED_TO_PRECISION,
+            Status.ILL_CONDITIONED,
+            Status.SUSPECT,
+            Status.BOUNDARY,
+            Status.MAX_ITER,
+        ],
+        Status.RUNNING,
+    )
+    return state._replace(n_flat=n_flat, n_stalled=n_stalled, status=status.astype(state.status.dtype))
+
+
+def _halve(state: State, finite: jax.Array, ill: bool) -> State:
+    """The state after a refused trial: half the step, or an end."""
+    count = state.n_halvings + 1
+    unstarted = jnp.isinf(state.value)
+    # From starting values the last resort is the feasible point itself.
+    fraction = jnp.where(unstarted & (count >= 12), 0.0, 0.5 * state.fraction)
+    spent = (state.fraction == 0.0) | (count > _MAX_HALVINGS)
+    # A short step that fails though its columns went through QR failed by rounding of eta.
+    short = (-0.5 * state.slope < rounding(state.size)) | (ill & finite & (state.length < 1e-3))
+    negligible = ~unstarted & short
+    status = jnp.select(
+        [spent & unstarted, negligible, spent & ~finite, spent],
+        [Status.NOT_FINITE, Status.CONVERGED_TO_PRECISION, Status.BOUNDARY, Status.STEP_FAILED],
+        Status.RUNNING,
+    )
+    # Starting values that give no finite totals are given up for the feasible point (direction is still zero).
+    return state._replace(
+        fraction=fraction, n_halvings=count, infeasible=state.infeasible | ~finite, start=jnp.asarray(False),
+        status=status.astype(state.status.dtype),
+    )  # fmt: skip

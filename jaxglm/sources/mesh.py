@@ -1,0 +1,79 @@
+"""Rows sharded over devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial, reduce
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxglm.kernels import Kernel, Model, RowMap, Rows
+from jaxglm.precision import host
+from jaxglm.sources.base import Source, block_rows, bucket, cut, pad, reduce_rows
+
+AXIS = "rows"
+
+
+class MeshSource(Source):
+    """Rows cut over the devices of a mesh; sums are one collective.
+
+    Parameters
+    ----------
+    rows : Rows
+        Host arrays.
+    devices : sequence of jax.Device
+    """
+
+    def __init__(self, rows: Rows, mesh: Mesh, n_rows: int):
+        self._rows, self._mesh, self.n_rows = rows, mesh, n_rows
+
+    @classmethod
+    def from_rows(cls, rows: Rows, devices: list[jax.Device]) -> MeshSource:
+        """Pad the rows to the same bucket on every device and place them."""
+        n = len(rows.y)
+        mesh = Mesh(np.asarray(devices), (AXIS,))
+        share = bucket(-(-n // len(devices)))
+        sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+        padded = pad(rows, share * len(devices))
+        return cls(jax.tree.map(lambda a: jax.device_put(_typed(a), sharding), padded), mesh, n)
+
+    def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
+        share = self._rows.y.shape[0] // self._mesh.size
+        return _reduce(kernel, self._mesh, block_rows(model, share), model, point, self._rows)
+
+    def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
+        yield cut(host(_map(kernel, self._mesh, model, point, self._rows)), 0, self.n_rows)
+
+    def replace(self, change: Callable[[Rows], Rows]) -> MeshSource:
+        return MeshSource(change(self._rows), self._mesh, self.n_rows)
+
+
+def _typed(a: np.ndarray) -> np.ndarray:
+    return a.astype(np.int32 if np.issubdtype(a.dtype, np.integer) else float)
+
+
+@partial(jax.jit, static_argnames=("kernel", "mesh", "block"))
+def _reduce(kernel: Kernel, mesh: Mesh, block: int, model: Model, point: Any, rows: Rows) -> Any:
+    def local(model, point, rows):
+        value = reduce_rows(kernel, model, point, rows, block)
+        if kernel.additive:
+            return jax.lax.psum(value, AXIS)
+        gathered = jax.lax.all_gather(value, AXIS)
+        parts = [jax.tree.map(lambda a, i=i: a[i], gathered) for i in range(mesh.size)]
+        return reduce(kernel.combine, parts)
+
+    whole, cut_rows = PartitionSpec(), PartitionSpec(AXIS)
+    return jax.shard_map(local, mesh=mesh, in_specs=(whole, whole, cut_rows), out_specs=whole, check_vma=False)(
+        model, point, rows
+    )
+
+
+@partial(jax.jit, static_argnames=("kernel", "mesh"))
+def _map(kernel: RowMap, mesh: Mesh, model: Model, point: Any, rows: Rows) -> Any:
+    whole, cut_rows = PartitionSpec(), PartitionSpec(AXIS)
+    return jax.shard_map(kernel.map, mesh=mesh, in_specs=(whole, whole, cut_rows), out_specs=cut_rows, check_vma=False)(
+        model, point, rows
+    )

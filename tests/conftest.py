@@ -1,0 +1,29 @@
+"""What all tests share: several host devices, warnings as errors, no display."""
+
+import os
+import sys
+from pathlib import Path
+
+#: Devices for the tests of sharded rows; must be set before jax is imported.
+os.environ["XLA_FLAGS"] = " ".join(
+    [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=4"]
+).strip()
+os.environ["MPLBACKEND"] = "Agg"
+# Each worker of pytest-xdist keeps to one core, so that XLA's threads of one do not wait for those of another.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+if WORKER and hasattr(os, "sched_setaffinity"):
+    CORES = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {CORES[int(WORKER.removeprefix("gw")) % len(CORES)]})
+# Tables and loaders that tests import lie beside them.
+sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("reference", "laws", "errors", "unit", "contract")]
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture
+def x64():
+    """Float64 for tests that call below the public interface."""
+    from jaxglm import precision
+
+    with precision.scope():
+        yield

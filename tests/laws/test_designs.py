@@ -1,0 +1,162 @@
+"""Every kind of design equals its dense twin in every operation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxglm import precision
+from jaxglm.design import Categorical, Constant, Dense, Indicator, Layout, Split, Table, product_coding
+
+#: Sums of fifty products, in another order.
+ROUNDING = 1e-12
+M = 50
+
+rng = np.random.default_rng(4)
+NUMBERS = rng.normal(size=(M, 3))
+Z = rng.normal(size=M)
+F, G = rng.integers(0, 4, M), rng.integers(0, 3, M)
+#: A level that no row has, so that empty segments are met.
+F[F == 2] = 3
+TREATMENT = np.array([-1, 0, 1, 2], np.int32)
+SUM = np.vstack([np.eye(2), -np.ones(2)])
+
+
+def one_hot(codes, n):
+    return np.eye(n)[codes]
+
+
+def indicator(columns, width):
+    return Indicator(np.asarray(columns, np.int32), width=width)
+
+
+def table():
+    """name: (design, rows, dense twin)."""
+    full, treatment, sums = indicator([0, 1, 2, 3], 4), indicator(TREATMENT, 3), Table(SUM)
+    both = F + 4 * G
+    f, g = one_hot(F, 4), one_hot(G, 3)
+    g_treatment = indicator([-1, 0, 1], 2)
+    product = np.einsum("mj,mi->mji", g[:, 1:], f[:, 1:]).reshape(M, -1)
+    mixed = np.einsum("mj,mi->mji", g @ SUM, f[:, 1:]).reshape(M, -1)
+    found = {
+        "constant": (Constant(), (), np.ones((M, 1))),
+        "dense": (Dense(3), NUMBERS, NUMBERS),
+        "no columns": (Dense(0), NUMBERS[:, :0], NUMBERS[:, :0]),
+        "full dummies": (Categorical(full), F, f),
+        "treatment": (Categorical(treatment), F, f[:, 1:]),
+        "levels in another order": (Categorical(indicator([2, -1, 0, 1], 3)), F, f[:, [2, 3, 0]]),
+        "sum contrasts": (Categorical(sums), G, g @ SUM),
+        "slopes": (Categorical(treatment, scaled=True), (F, Z), Z[:, None] * f[:, 1:]),
+        "slopes of sums": (Categorical(sums, scaled=True), (G, Z), Z[:, None] * (g @ SUM)),
+        "product": (Categorical(product_coding(treatment, g_treatment)), both, product),
+        "product of kinds": (Categorical(product_coding(treatment, sums)), both, mixed),
+    }
+    parts = [found[name] for name in ("treatment", "constant", "slopes of sums", "dense")]
+    places = ((2, 0, 5), (1,), (8, 3), (4, 7, 6))
+    whole = np.empty((M, 9))
+    for (_, _, twin), place in zip(parts, places, strict=True):
+        whole[:, place] = twin
+    found["split"] = (Split(tuple(p[0] for p in parts), places), tuple(p[1] for p in parts), whole)
+    return found
+
+
+KINDS = table()
+WEIGHTS = rng.uniform(0.0, 2.0, M) * (rng.random(M) > 0.1)
+SIGNED = rng.normal(size=M)
+RIGHT = rng.normal(size=(M, 2))
+CODES = rng.integers(0, 5, M)
+
+
+def close(ours, theirs):
+    np.testing.assert_allclose(np.asarray(ours), theirs, rtol=ROUNDING, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_operations_equal_those_of_the_dense_twin(name):
+    design, x, twin = KINDS[name]
+    p = twin.shape[1]
+    assert design.n_columns == p
+    b = rng.normal(size=p)
+
+    @jax.jit
+    def operate(design, x, w, codes):
+        return {
+            "columns": design.columns(x, M),
+            "dot": jnp.broadcast_to(design.dot(x, b) if p else 0.0, (M,)),
+            "tdot": design.tdot(x, SIGNED),
+            "tdot of a matrix": design.tdot(x, RIGHT),
+            "gram": design.gram(x, w),
+            "gram of signed weights": design.gram(x, jnp.asarray(SIGNED)),
+            "tally": design.tally(x, w, codes, 6),
+        }
+
+    with precision.scope():
+        made = operate(design, jax.tree.map(jnp.asarray, x), jnp.asarray(WEIGHTS), jnp.asarray(CODES))
+    want = {
+        "columns": twin,
+        "dot": twin @ b,
+        "tdot": twin.T @ SIGNED,
+        "tdot of a matrix": twin.T @ RIGHT,
+        "gram": twin.T @ (WEIGHTS[:, None] * twin),
+        "gram of signed weights": twin.T @ (SIGNED[:, None] * twin),
+        "tally": one_hot(CODES, 6).T @ (WEIGHTS[:, None] * twin),
+    }
+    for operation, value in want.items():
+        close(made[operation], value)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_cross_products_with_every_kind(name):
+    design, x, twin = KINDS[name]
+    others = {key: (kind, rows) for key, (kind, rows, _) in KINDS.items()}
+
+    @jax.jit
+    def cross(design, x, others, w):
+        return {key: design.cross(x, kind, rows, w) for key, (kind, rows) in others.items()}
+
+    with precision.scope():
+        made = cross(design, *jax.tree.map(jnp.asarray, (x, others)), jnp.asarray(WEIGHTS))
+    for key, (_, _, other) in KINDS.items():
+        close(made[key], twin.T @ (WEIGHTS[:, None] * other))
+
+
+def test_codings_expand_and_contract(x64):
+    """T b, T' h and T' diag(h) T of every coding, for vectors and matrices."""
+    for name, (design, _, _) in KINDS.items():
+        if not isinstance(design, Categorical):
+            continue
+        coding = design.coding
+        full = np.asarray(coding.table())
+        assert full.shape == (coding.n_levels, coding.n_columns), name
+        b, h = rng.normal(size=(coding.n_columns, 2)), rng.normal(size=(coding.n_levels, 2))
+        close(coding.expand(jnp.asarray(b)), full @ b)
+        close(coding.contract(jnp.asarray(h)), full.T @ h)
+        close(coding.gram(jnp.asarray(h[:, 0])), full.T @ (h[:, :1] * full))
+
+
+@pytest.mark.parametrize("offset", [False, True])
+def test_a_layout_of_two_predictors(offset):
+    """eta, gradient, gram and columns against the block-diagonal dense matrix."""
+    first, second = KINDS["split"], KINDS["slopes"]
+    layout, x = Layout((first[0], second[0])), (first[1], second[1])
+    p = layout.n_coefficients
+    assert (layout.n_predictors, p) == (2, 12)
+    dense = np.zeros((M, 2, p))
+    dense[:, 0, :9], dense[:, 1, 9:] = first[2], second[2]
+    theta, score = rng.normal(size=p), rng.normal(size=(M, 2))
+    shift = rng.normal(size=(M, 2)) if offset else None
+    root = rng.normal(size=(M, 2, 2))
+    curvature = root @ root.transpose(0, 2, 1)
+
+    @jax.jit
+    def operate(layout, x, theta, shift, score, curvature):
+        return (
+            layout.eta(x, theta, shift, M), layout.gradient(x, score), layout.gram(x, curvature), layout.columns(x, M),
+        )  # fmt: skip
+
+    with precision.scope():
+        eta, gradient, gram, columns = operate(*jax.tree.map(jnp.asarray, (layout, x, theta, shift, score, curvature)))
+    close(eta, dense @ theta + (shift if offset else 0.0))
+    close(gradient, np.einsum("mkp,mk->p", dense, score))
+    close(gram, np.einsum("mkp,mkl,mlq->pq", dense, curvature, dense))
+    close(columns, dense)
