@@ -19,6 +19,24 @@ sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("reference", 
 
 import pytest  # noqa: E402
 
+#: Compiled programs hold memory maps, of which Linux gives a process 65,530; then the compiler crashes.
+MOST_MAPS = 20_000
+TESTS_BETWEEN_LOOKS = 20
+_tests_run = 0
+
+
+def pytest_runtest_teardown():
+    """Forget compiled programs before they take all of the process's memory maps."""
+    global _tests_run
+    _tests_run += 1
+    maps = Path("/proc/self/maps")
+    if _tests_run % TESTS_BETWEEN_LOOKS or not maps.exists():
+        return
+    if maps.read_bytes().count(b"\n") > MOST_MAPS:
+        import jax
+
+        jax.clear_caches()
+
 
 @pytest.fixture
 def x64():
