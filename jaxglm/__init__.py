@@ -20,7 +20,20 @@ from jaxglm.errors import (
     Status,
     UnseenLevelError,
 )
-from jaxglm.families import Binomial, Family, Gamma, Gaussian, InverseGaussian, Poisson
+from jaxglm.families import (
+    Binomial,
+    Family,
+    Gamma,
+    Gaussian,
+    InverseGaussian,
+    NegativeBinomial,
+    Poisson,
+    Quasi,
+    QuasiBinomial,
+    QuasiPoisson,
+    Tweedie,
+    custom_family,
+)
 from jaxglm.links import Link
 from jaxglm.results import PredictionResults, Results
 
@@ -44,14 +57,20 @@ __all__ = [
     "JaxglmWarning",
     "Link",
     "MissingExtraError",
+    "NegativeBinomial",
     "NotAvailableError",
     "Poisson",
     "PredictionResults",
+    "Quasi",
+    "QuasiBinomial",
+    "QuasiPoisson",
     "Results",
     "SeparationError",
     "SeparationWarning",
     "Status",
+    "Tweedie",
     "UnseenLevelError",
+    "custom_family",
     "fit",
     "glm",
     "links",

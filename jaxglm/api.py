@@ -11,6 +11,7 @@ from jaxglm import precision, resolve
 from jaxglm.errors import (
     AliasWarning,
     ConvergenceWarning,
+    DataWarning,
     FitError,
     InputTypeError,
     SeparationError,
@@ -24,12 +25,12 @@ from jaxglm.intake import ArrayIntake, Beside, FormulaIntake
 from jaxglm.intake.base import Taken
 from jaxglm.kernels import Model
 from jaxglm.results import Results
-from jaxglm.results.labels import Labels, aliased, separated
+from jaxglm.results.labels import Labels, aliased, as_text, separated
 from jaxglm.sources import ArraySource, MeshSource, Source, StreamSource
 
 
 def glm(
-    formula: str,
+    formula: str | Mapping[str, str],
     data: Any,
     family: Any = "gaussian",
     *,
@@ -146,7 +147,13 @@ def glm(
             # The formula made the design anew, so its matrices need no further copy.
             source = _source(taken, placed, owned=True)
         return _run(
-            source, intake, taken, options, behavior, response=intake.spec.response_name, formula=intake.spec.text
+            source,
+            intake,
+            taken,
+            options,
+            behavior,
+            response=intake.spec.response_name,
+            formula="; ".join(spec.text for spec in intake.specs),
         )
 
 
@@ -277,7 +284,7 @@ def _run(source, intake, taken: Taken, options, behavior, *, response: str, form
     names = intake.names
     found = fit_source(
         source, model, options, has_intercept=intake.has_intercept, has_offset=intake.has_offset,
-        name_row=taken.name_row, name_column=lambda j: f"column {names[j]!r}",
+        name_row=taken.name_row, name_column=lambda j: f"column {as_text(names[j])!r}", natural=intake.natural,
     )  # fmt: skip
     labels = Labels(
         names=names, response=response, formula=formula, index=taken.index, notes=taken.notes,
@@ -299,6 +306,8 @@ def _report(found: Fit, labels: Labels, behavior: _Behavior) -> None:
         if behavior.on_separation == "raise":
             raise SeparationError(message)
         warnings.warn(message, SeparationWarning, stacklevel=4)
+    elif found.status is Status.NO_OVERDISPERSION:
+        warnings.warn(found.status.sentence, DataWarning, stacklevel=4)
     elif not found.status.converged:
         message = f"{found.status.name}: {found.status.sentence}"
         if behavior.on_failure == "raise":

@@ -80,11 +80,12 @@ class Status(enum.IntEnum):
     NOT_FINITE = 7
     ILL_CONDITIONED = 8
     SUSPECT = 9
+    NO_OVERDISPERSION = 10
 
     @property
     def converged(self) -> bool:
         """Whether the estimates are a maximum of the likelihood to working precision."""
-        return self in (Status.CONVERGED, Status.CONVERGED_TO_PRECISION)
+        return self in (Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.NO_OVERDISPERSION)
 
     @property
     def sentence(self) -> str:
@@ -111,6 +112,11 @@ _SENTENCES = {
     Status.STEP_FAILED: "No step lowered the negative log-likelihood; check the scale of the columns or give start=.",
     Status.NOT_FINITE: "The likelihood is not finite at any start that was tried; give start=, or another link.",
     Status.ILL_CONDITIONED: "The normal equations are too ill-conditioned; the solver changes to QR.",
+    Status.NO_OVERDISPERSION: (
+        "The counts vary no more than Poisson counts do, so the estimate of alpha is 0, the end of its range, without a "
+        "standard error, and the other estimates are those of Poisson; use family='poisson', or 'quasipoisson' if the "
+        "counts vary less."
+    ),
     Status.SUSPECT: "Steps shrink too slowly; the solver checks for separation.",
 }
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import jax
 import numpy as np
 
-from jaxglm.design import Constant, Layout
+from jaxglm.design import Constant, Dense, Layout
 from jaxglm.errors import DataError, FitError, Status, row_count
-from jaxglm.kernels import FitPoint, Meat, Model, Newton, Point, Statistics, Unsound, has_expected
-from jaxglm.solvers import drive
+from jaxglm.kernels import FitPoint, Meat, Model, Newton, Point, Statistics, Unsound
+from jaxglm.solvers import drive, starts
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.rank import Rank
 from jaxglm.sources import Source
@@ -43,6 +43,8 @@ class Fit:
     rank : Rank
     informations : dict from "expected" / "observed" to Information at phi = 1
     information : the kind that is reported
+    held : (P,) bool, coefficients held at the limit of their predictor, such as log alpha where alpha = 0
+    natural : (P,) bool, coefficients that are logs of the parameter that is reported
     scale : dispersion phi, Pearson chi2 / df_resid, or 1 where it is known
     llf : log-likelihood in nats, NaN under probability weights
     nobs : observations that the rows stand for
@@ -73,12 +75,14 @@ class Fit:
     df_resid: float
     df_null: float
     has_intercept: bool
+    held: np.ndarray
+    natural: np.ndarray
     meat: np.ndarray | None = None
 
     @property
     def active(self) -> np.ndarray:
-        """Coefficients that are estimated, (P,) bool."""
-        return self.rank.active
+        """Coefficients with a standard error: neither aliased nor held at a limit, (P,) bool."""
+        return self.rank.active & ~self.held
 
     @property
     def bread(self) -> Information:
@@ -88,12 +92,12 @@ class Fit:
     @property
     def coefficients(self) -> np.ndarray:
         """theta with 0 for aliased columns, as predictions need it."""
-        return np.where(self.active, self.theta, 0.0)
+        return np.where(self.rank.active, self.theta, 0.0)
 
     @property
     def n_parameters(self) -> int:
         """Estimated numbers, the dispersion included where it is estimated."""
-        return int(self.active.sum()) + (not self.model.family.dispersion_known)
+        return int(self.rank.active.sum()) + (not self.model.family.dispersion_known)
 
     def without_source(self) -> Fit:
         """The same fit without its rows."""
@@ -107,6 +111,7 @@ def fit_source(
     *,
     has_intercept: bool,
     has_offset: bool,
+    natural: np.ndarray | None = None,
     name_row: Callable[[int], str] = lambda i: f"row {i}",
     name_column: Callable[[int], str] = lambda j: f"column {j}",
 ) -> Fit:
@@ -118,6 +123,8 @@ def fit_source(
         Whether the null model has an intercept.
     has_offset : bool
         Whether any row has an offset, so that the null model has no closed form.
+    natural : (P,) bool, optional
+        Coefficients to report as their exponential.
     name_row, name_column : callables used in error messages
 
     Raises
@@ -139,17 +146,19 @@ def fit_source(
     found, extra = drive.decide_rank(source, model, facts)
     if not found.active.any():
         raise FitError("every column of the design is zero, so there is nothing to estimate; check the data")
-    kind = options.information if has_expected(model.family) else "observed"
+    kind = options.information if model.family.has_expected else "observed"
     solution = drive.solve(
         source, model, facts, found, tol=options.tol, max_iter=options.max_iter, curvature=options.curvature,
         start=options.start, want=(kind,),
     )  # fmt: skip
     if solution.status is Status.NOT_FINITE:
         raise FitError(Status.NOT_FINITE.sentence)
-    null, null_passes = _null_constant(source, model, facts, has_intercept, has_offset, options)
+    null, null_passes = _null_constant(source, model, facts, solution, has_intercept, has_offset, options)
     sums, scale, stat_passes = _statistics(source, model, solution, facts, null)
     passes = {"survey": 1, "rank": extra, **solution.n_passes, "null": null_passes, "statistics": stat_passes}
-    n_obs, rank = float(facts.n_obs), int(found.active.sum())
+    n_obs = float(facts.n_obs)
+    # As in R, other parameters of the distribution leave the residual degrees of freedom alone.
+    rank = int(found.active[: model.layout.designs[0].n_columns].sum())
     information = solution.expected if kind == "expected" else solution.observed
     return Fit(
         model=model, source=source, options=options, theta=np.where(found.active, solution.theta, np.nan), rank=found,
@@ -158,7 +167,8 @@ def fit_source(
         column_lengths=np.sqrt(np.diagonal(facts.gram)), n_iter=solution.n_iter,
         n_passes={k: v for k, v in passes.items() if v}, n_rows=int(facts.n_rows), nobs=n_obs,
         weight=float(facts.weight), deviance=float(sums.deviance), null_deviance=float(sums.null_deviance),
-        pearson_chi2=float(sums.pearson), scale=scale, has_intercept=has_intercept,
+        pearson_chi2=float(sums.pearson), scale=scale, has_intercept=has_intercept, held=solution.held,
+        natural=np.zeros(len(found.active), bool) if natural is None else natural,
         llf=np.nan if options.probability_weights else float(sums.llf),
         df_resid=n_obs - rank, df_null=n_obs - (1 if has_intercept else 0),
         meat=_meat(source, model, solution.theta) if options.probability_weights else None,
@@ -209,20 +219,33 @@ def _other_family(y: np.ndarray) -> str:
     return " Negative values suit the Gaussian family."
 
 
-def _null_constant(source, model, facts, has_intercept, has_offset, options) -> tuple[np.ndarray, int]:
-    """The null model's constants on the link scale (K,), and the passes this took."""
-    k = model.layout.n_predictors
-    if not has_intercept:
-        return np.zeros(k), 0
-    if not has_offset and k == 1:
-        mean = float(facts.total) / float(facts.size)
-        return np.array([drive.on_link_scale(model.family, mean)]), 0
-    bare = source.replace(lambda rows: rows._replace(x=((),) * k))
-    constant = Model(model.family, Layout((Constant(),) * k))
+def _null_constant(source, model, facts, solution, has_intercept, has_offset, options) -> tuple[np.ndarray, int]:
+    """The null model's mean predictor without its offset, and the passes this took; other predictors stay as fitted."""
+    family, layout = model.family, model.layout
+    if not has_intercept or not family.has("unit_deviance"):
+        return np.zeros(()), 0
+    # A constant mean is estimated by the mean of y, whatever else is constant.
+    if not has_offset and all(isinstance(design, Constant) for design in layout.designs[1:]):
+        return np.asarray(starts.on_link_scale(family, float(facts.total) / float(facts.size))), 0
+    theta = solution.theta
+
+    def with_others(rows):
+        """The rows of the null model: what the other predictors add becomes part of their offset."""
+        offset = rows.offset
+        if layout.n_predictors > 1:
+            offset = model.eta(rows, theta).at[:, 0].set(0.0 if offset is None else offset[:, 0])
+        return rows._replace(x=((),) + (rows.y[:, None][:, :0],) * (layout.n_predictors - 1), offset=offset)
+
+    bare = source.replace(with_others)
+    constant = Model(family, Layout((Constant(),) + (Dense(0),) * (layout.n_predictors - 1)))
     sub = drive.survey(bare, constant)
     found, _ = drive.decide_rank(bare, constant, sub)
-    solution = drive.solve(bare, constant, sub, found, tol=options.tol, max_iter=options.max_iter, want=())
-    return solution.theta, 1 + sum(solution.n_passes.values())
+    start = np.array([starts.on_link_scale(family, starts.center_of(sub, family.mean_range))])
+    null = drive.solve(
+        bare, constant, sub, found, tol=options.tol, max_iter=options.max_iter, want=(),
+        start=start if layout.n_predictors > 1 else None,
+    )  # fmt: skip
+    return null.theta[0], 1 + sum(null.n_passes.values())
 
 
 def _statistics(source, model, solution, facts, null):
@@ -237,7 +260,7 @@ def _statistics(source, model, solution, facts, null):
     if family.dispersion_known:
         return first, 1.0, 1
     count = float(facts.n_obs) if family.prior_divides_phi else float(facts.weight)
-    df = float(facts.n_obs) - int(solution.rank.active.sum())
+    df = float(facts.n_obs) - int(solution.rank.active[: model.layout.designs[0].n_columns].sum())
     scale = float(first.pearson) / df if df > 0 else np.nan
     return sums(float(first.deviance) / count), scale, 2
 
@@ -258,7 +281,7 @@ def with_information(fit: Fit, kind: str) -> Fit:
         return replace(fit, information=kind)
     if fit.source is None:
         raise ValueError("rows were not kept")
-    if kind == "expected" and not has_expected(fit.model.family):
+    if kind == "expected" and not fit.model.family.has_expected:
         raise ValueError("no expected information")
     point = Point(fit.coefficients, np.asarray(kind == "observed"), np.asarray(False), np.asarray(0.0))
     matrix = fit.source.reduce(Newton(), fit.model, point).information

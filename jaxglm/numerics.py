@@ -168,3 +168,63 @@ def expm1exp(eta: jax.Array) -> jax.Array:
 def _expm1exp_jvp(primals, tangents):
     (eta,), (deta,) = primals, tangents
     return expm1exp(eta), jnp.exp(eta - jnp.exp(eta)) * deta
+
+
+#: Up to here log1p is taken from a series, all of whose derivatives keep their digits.
+_NEAR_ZERO = 0.5
+_SERIES = tuple(1.0 / (2 * k + 1) for k in range(13, 0, -1))
+
+
+def _atanh_parts(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """t = x / (2 + x) and s = atanh(t) / t - 1, for x near 0; log1p(x) = 2 atanh(t)."""
+    t = x / (2.0 + x)
+    s = jnp.zeros_like(t)
+    for c in _SERIES:
+        s = t * t * (c + s)
+    return t, s
+
+
+def log1p_ratio(x: jax.Array) -> jax.Array:
+    """log(1 + x) / x for x >= 0; 1 at 0."""
+    near = x < _NEAR_ZERO
+    t, s = _atanh_parts(jnp.where(near, x, 0.0))
+    far = jnp.where(near, 1.0, x)
+    return jnp.where(near, (1.0 - t) * (1.0 + s), jnp.log1p(far) / far)
+
+
+def _log1p_moment(x: jax.Array) -> jax.Array:
+    """((1 + x) log(1 + x) - x) / x for x >= 0; 0 at 0."""
+    near = x < _NEAR_ZERO
+    t, s = _atanh_parts(jnp.where(near, x, 0.0))
+    far = jnp.where(near, 1.0, x)
+    return jnp.where(near, t + s + t * s, (1.0 + far) * jnp.log1p(far) / far - 1.0)
+
+
+#: Stirling's series of log gamma in 1/z, good to float64 from z = _SHIFT on.
+_STIRLING = (1 / 156, -691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
+_SHIFT = 8
+
+
+def _stirling(v: jax.Array) -> jax.Array:
+    """log gamma(z) - (z - 1/2) log z + z - log(2 pi) / 2 for v = 1 / z."""
+    total = jnp.zeros_like(v)
+    for c in _STIRLING:
+        total = total * v * v + c
+    return total * v
+
+
+def log_rising(y: jax.Array, alpha: jax.Array) -> jax.Array:
+    """log of (1)(1 + alpha)...(1 + (y - 1) alpha) = log gamma(y + r) - log gamma(r) - y log r with r = 1 / alpha.
+
+    For y >= 0, also between whole numbers, and alpha >= 0: 0 at alpha = 0, where differences of log gammas have no
+    digits left. Elementary functions only, so value and derivatives in alpha cost a few logs.
+    Method: recurrence to r + 8, then Stirling's series of both log gammas with their leading terms taken together.
+    """
+    v = alpha / (1.0 + _SHIFT * alpha)
+    x = v * y
+    body = y * _log1p_moment(x) - 0.5 * jnp.log1p(x) + _stirling(v / (1.0 + x)) - _stirling(v)
+    factors = [1.0 + alpha * y / (1.0 + j * alpha) for j in range(_SHIFT)]
+    half = _SHIFT // 2
+    # Two products, so that float32 does not overflow.
+    shift = sum(jnp.log(math.prod(part[1:], start=part[0])) for part in (factors[:half], factors[half:]))
+    return y * jnp.log1p(_SHIFT * alpha) + body - shift

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -22,8 +22,12 @@ _ALIASES = {
     "bernoulli": "binomial",
     "inverse.gaussian": "inverse_gaussian",
     "inversegaussian": "inverse_gaussian",
+    "negativebinomial": "negative_binomial",
+    "nb2": "negative_binomial",
+    "quasi_poisson": "quasipoisson",
+    "quasi_binomial": "quasibinomial",
     "1/mu^2": "inverse_squared",
-    "log-log": "cloglog",
+    "cauchy": "cauchit",
 }
 
 
@@ -38,10 +42,12 @@ def family(value: Any, link: Any = None) -> Family:
         Something else than a name, a Family or a Link.
     """
     if isinstance(value, type) and issubclass(value, Family):
-        value = value()
+        value = value() if value.name in families.NAMED else value.name
     if isinstance(value, str):
         key = value.strip().lower()
         key = _ALIASES.get(key, key)
+        if key in families.PARAMETRIC:
+            raise InputError(f"the {key} family needs to be told more; write {families.PARAMETRIC[key]}")
         if key not in families.NAMED:
             raise InputError(f"unknown family {value!r}.{near(key, families.NAMED)}")
         value = families.NAMED[key]()
@@ -50,9 +56,9 @@ def family(value: Any, link: Any = None) -> Family:
             f"family must be a name such as 'poisson' or an object such as jg.Poisson(), not {type(value).__name__}"
         )
     if link is not None:
-        value = replace(value, link=resolve_link(link))
+        value = value.with_link(resolve_link(link))
     elif not isinstance(value.link, Link):
-        value = replace(value, link=resolve_link(value.link))
+        value = value.with_link(resolve_link(value.link))
     _check_range(value)
     return value
 
@@ -60,10 +66,12 @@ def family(value: Any, link: Any = None) -> Family:
 def resolve_link(value: Any) -> Link:
     """A link from its name, class or object."""
     if isinstance(value, type) and issubclass(value, Link):
-        return value()
+        return value() if value.name in links.NAMED else resolve_link(value.name)
     if isinstance(value, str):
         key = value.strip().lower()
         key = _ALIASES.get(key, key)
+        if key in links.PARAMETRIC:
+            raise InputError(f"the {key} link needs a number; write {links.PARAMETRIC[key]}")
         if key not in links.NAMED:
             raise InputError(f"unknown link {value!r}.{near(key, links.NAMED)}")
         return links.NAMED[key]()

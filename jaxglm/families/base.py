@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
+from jaxglm.errors import NotAvailableError
 from jaxglm.links import Identity, Link
 
 Aux = dict[str, Any]
@@ -19,17 +22,18 @@ class Family(ABC):
     Every method takes scalars (`y`, the fields of `aux`) and `eta` of shape (K,),
     one entry a linear predictor, and returns a scalar. Negative log-likelihoods are
     in nats with dispersion 1. Subclasses are frozen dataclasses registered as
-    pytrees: numbers are leaves, links and flags are static.
+    pytrees: numbers are leaves, links and flags are static. Only :meth:`nll` must be
+    written; what else is missing switches off what depends on it (:meth:`has`).
 
     Attributes
     ----------
     predictors : tuple of str
-        Names of the K linear predictors.
+        Names of the K linear predictors; the first is that of the mean.
     dispersion_known : bool
         True when phi is 1 by definition; else it is estimated by Pearson chi2 / df.
     mean_range : "real", "positive" or "unit"
         Where the mean must lie (an open set).
-    canonical : type of Link
+    canonical : type of Link, or None
         The link for which observed and expected information agree.
     linear_in_y : bool
         Whether the second derivative of `nll` is linear in y, so that its value at
@@ -39,53 +43,83 @@ class Family(ABC):
         row of weight w has dispersion phi / w, False if its log density counts w times.
     support_text : str
         The support of y in words, for messages.
+    limit : float or None
+        Value of the last predictor at which the family has become a simpler one to rounding
+        (Poisson within negative binomial); the fit starts there and may end there.
     """
 
     name: ClassVar[str]
     predictors: ClassVar[tuple[str, ...]] = ("mean",)
     dispersion_known: ClassVar[bool] = True
     mean_range: ClassVar[str] = "real"
-    canonical: ClassVar[type[Link]] = Identity
+    canonical: ClassVar[type[Link] | None] = Identity
     linear_in_y: ClassVar[bool] = True
     prior_divides_phi: ClassVar[bool] = False
     support_text: ClassVar[str] = "any finite number"
+    limit: ClassVar[float | None] = None
     link: Link
 
     @abstractmethod
     def nll(self, y: jax.Array, eta: jax.Array, aux: Aux) -> jax.Array:
         """Negative log-likelihood of one row in nats, up to terms free of eta, at phi = 1."""
 
-    @abstractmethod
     def mean(self, eta: jax.Array, aux: Aux) -> jax.Array:
         """Mean of y on the response scale."""
+        return self.link.inverse(eta[0])
 
-    @abstractmethod
-    def variance(self, mu: jax.Array, aux: Aux) -> jax.Array:
-        """Variance of y at phi = 1."""
+    def variance(self, mu: jax.Array, eta: jax.Array, aux: Aux) -> jax.Array:
+        """Variance of y at phi = 1 where the mean is mu; eta gives what other predictors add."""
+        return jnp.full_like(mu, jnp.nan)
 
-    @abstractmethod
     def unit_deviance(self, y: jax.Array, eta: jax.Array, aux: Aux) -> jax.Array:
         """Twice the log-likelihood lost against a perfect fit of this row, at phi = 1.
 
         It takes eta rather than mu so that it stays finite where mu rounds to the end of its range.
         """
+        return jnp.full_like(y, jnp.nan)
 
-    @abstractmethod
     def logpdf(self, y: jax.Array, eta: jax.Array, phi: jax.Array, aux: Aux) -> jax.Array:
         """Log density or probability of y, all constants included."""
+        return jnp.full_like(y, jnp.nan)
 
-    @abstractmethod
     def support(self, y: jax.Array, aux: Aux) -> jax.Array:
         """Whether y is a possible value."""
+        return jnp.isfinite(y)
 
-    @abstractmethod
     def start(self, y: jax.Array, aux: Aux, center: jax.Array) -> jax.Array:
-        """Starting eta of one row, (K,); `center` is the weighted mean of all y."""
+        """Starting eta of one row, (K,); `center` is the weighted mean of all y.
 
-    def expected(self, eta: jax.Array, aux: Aux) -> jax.Array:
-        """Expected second derivative of `nll` in eta, (K, K)."""
+        A family without it starts from the best constants.
+        """
+        return jnp.zeros(len(self.predictors))
+
+    def cdf(self, y: jax.Array, eta: jax.Array, phi: jax.Array, aux: Aux) -> jax.Array:
+        """Probability of a value <= y."""
+        raise NotAvailableError(f"the {self.name} family has no distribution function")
+
+    def sf(self, y: jax.Array, eta: jax.Array, phi: jax.Array, aux: Aux) -> jax.Array:
+        """Probability of a value > y, written out where 1 - cdf would lose the upper tail."""
+        return 1.0 - self.cdf(y, eta, phi, aux)
+
+    def below(self, y: jax.Array, aux: Aux) -> jax.Array:
+        """A number with cdf(number) = P(Y < y): y itself where y has no probability of its own."""
+        return y
+
+    def sample(self, key: jax.Array, eta: jax.Array, phi: jax.Array, aux: Aux) -> jax.Array:
+        """One random y."""
+        raise NotAvailableError(f"the {self.name} family has no distribution to draw from")
+
+    def expected(self, y: jax.Array, eta: jax.Array, aux: Aux) -> jax.Array:
+        """Expected second derivative of `nll` in eta, (K, K).
+
+        `y` is there for parts that are left observed because their expectation has no closed form.
+        """
         at_mean = jax.lax.stop_gradient(self.mean(eta, aux))
         return jax.hessian(self.nll, argnums=1)(at_mean, eta, aux)
+
+    def scoring(self, y: jax.Array, eta: jax.Array, aux: Aux) -> jax.Array:
+        """Positive definite curvature for steps far from the optimum, (K, K)."""
+        return self.expected(y, eta, aux)
 
     def size(self, aux: Aux) -> jax.Array | float:
         """Weight of the row in the mean of all y (the number of trials of a binomial row)."""
@@ -107,10 +141,37 @@ class Family(ABC):
         mu = self.link.inverse(e)
         return ok & (mu > 0) if self.mean_range == "positive" else ok & (mu > 0) & (mu < 1)
 
+    def with_link(self, link: Link) -> Family:
+        """The same family with another link."""
+        return replace(self, link=link)
+
+    def parameter(self, predictor: str) -> tuple[str, bool]:
+        """Name of a predictor's coefficient where it has no formula, and whether exp(it) is what is reported."""
+        return predictor, False
+
+    @property
+    def inverse(self) -> Callable[[jax.Array], jax.Array] | None:
+        """The mean as an elementwise function of the first predictor, where it depends on nothing else."""
+        return self.link.inverse
+
+    @property
+    def aux_names(self) -> tuple[str, ...]:
+        """Columns that :meth:`nll` reads from aux besides trials."""
+        return ()
+
     @property
     def is_canonical(self) -> bool:
         """Whether observed and expected information are the same function."""
-        return self.linear_in_y and isinstance(self.link, self.canonical)
+        return self.linear_in_y and self.canonical is not None and isinstance(self.link, self.canonical)
+
+    def has(self, method: str) -> bool:
+        """Whether an optional method of the contract is there."""
+        return method == "mean" or getattr(type(self), method) is not getattr(Family, method)
+
+    @property
+    def has_expected(self) -> bool:
+        """Whether there is an expected information."""
+        return self.linear_in_y or self.has("expected")
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({self.link})"

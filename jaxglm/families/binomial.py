@@ -6,7 +6,7 @@ from dataclasses import field
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import gammaln
+from jax.scipy.special import betainc, gammaln
 
 from jaxglm import numerics
 from jaxglm.families.base import Aux, Family
@@ -47,13 +47,10 @@ class Binomial(Family):
     def nll(self, y, eta, aux: Aux) -> jax.Array:
         return -self._trials(aux) * self._log_odds_parts(y, eta[0])
 
-    def mean(self, eta, aux: Aux) -> jax.Array:
-        return self.link.inverse(eta[0])
-
-    def variance(self, mu, aux: Aux) -> jax.Array:
+    def variance(self, mu, eta, aux: Aux) -> jax.Array:
         return mu * (1.0 - mu) / self._trials(aux)
 
-    def expected(self, eta, aux: Aux) -> jax.Array:
+    def expected(self, y, eta, aux: Aux) -> jax.Array:
         # 1 - mu comes from the link: where mu rounds to 1 the difference would be lost.
         mu = jax.lax.stop_gradient(self.link.inverse(eta[0]))
         complement = jax.lax.stop_gradient(self.link.complement(eta[0]))
@@ -75,6 +72,27 @@ class Binomial(Family):
         ways = gammaln(n + 1.0) - gammaln(count + 1.0) - gammaln(n - count + 1.0)
         # A single trial with a fractional outcome has no probability; its quasi-likelihood has no such constant.
         return n * self._log_odds_parts(y, eta[0]) + jnp.where(n == 1.0, 0.0, ways)
+
+    def _tail(self, y, eta, aux: Aux, upper: bool) -> jax.Array:
+        n, mu, rest = self._trials(aux), self.link.inverse(eta[0]), self.link.complement(eta[0])
+        # Rounding of successes / trials must not lose a success.
+        count = jnp.floor(n * y + 1e-6)
+        inner = jnp.clip(count, 0.0, n - 1.0)
+        value = betainc(inner + 1.0, n - inner, mu) if upper else betainc(n - inner, inner + 1.0, rest)
+        return jnp.where(count < 0, float(upper), jnp.where(count >= n, 1.0 - upper, value))
+
+    def cdf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        return self._tail(y, eta, aux, False)
+
+    def sf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        return self._tail(y, eta, aux, True)
+
+    def below(self, y, aux: Aux) -> jax.Array:
+        return y - 1.0 / self._trials(aux)
+
+    def sample(self, key, eta, phi, aux: Aux) -> jax.Array:
+        n = self._trials(aux)
+        return jax.random.binomial(key, n, self.link.inverse(eta[0]), dtype=eta.dtype) / n
 
     def support(self, y, aux: Aux) -> jax.Array:
         return (y >= 0) & (y <= 1)

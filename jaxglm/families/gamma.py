@@ -6,7 +6,7 @@ from dataclasses import field
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import gammaln
+from jax.scipy.special import gammainc, gammaincc, gammaln
 
 from jaxglm.families.base import Aux, Family, inside
 from jaxglm.links import Inverse, Link
@@ -33,10 +33,7 @@ class Gamma(Family):
     def nll(self, y, eta, aux: Aux) -> jax.Array:
         return y / self.link.inverse(eta[0]) + self.link.log_inverse(eta[0])
 
-    def mean(self, eta, aux: Aux) -> jax.Array:
-        return self.link.inverse(eta[0])
-
-    def variance(self, mu, aux: Aux) -> jax.Array:
+    def variance(self, mu, eta, aux: Aux) -> jax.Array:
         return mu * mu
 
     def unit_deviance(self, y, eta, aux: Aux) -> jax.Array:
@@ -47,6 +44,15 @@ class Gamma(Family):
         shape = 1.0 / phi
         scaled = shape * (jnp.log(shape) - self.link.log_inverse(eta[0]))
         return scaled + (shape - 1.0) * jnp.log(y) - shape * y / self.link.inverse(eta[0]) - gammaln(shape)
+
+    def cdf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        return gammainc(1.0 / phi, y / (phi * self.link.inverse(eta[0])))
+
+    def sf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        return gammaincc(1.0 / phi, y / (phi * self.link.inverse(eta[0])))
+
+    def sample(self, key, eta, phi, aux: Aux) -> jax.Array:
+        return phi * self.link.inverse(eta[0]) * jax.random.gamma(key, 1.0 / phi, dtype=eta.dtype)
 
     def support(self, y, aux: Aux) -> jax.Array:
         return jnp.isfinite(y) & (y > 0)

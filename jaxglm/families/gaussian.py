@@ -8,6 +8,7 @@ from dataclasses import field
 import jax
 import jax.numpy as jnp
 
+from jaxglm import numerics
 from jaxglm.families.base import Aux, Family, inside
 from jaxglm.links import Identity, Link
 from jaxglm.tree import pytree
@@ -37,10 +38,7 @@ class Gaussian(Family):
     def nll(self, y, eta, aux: Aux) -> jax.Array:
         return 0.5 * (y - self.link.inverse(eta[0])) ** 2
 
-    def mean(self, eta, aux: Aux) -> jax.Array:
-        return self.link.inverse(eta[0])
-
-    def variance(self, mu, aux: Aux) -> jax.Array:
+    def variance(self, mu, eta, aux: Aux) -> jax.Array:
         return jnp.ones_like(mu)
 
     def unit_deviance(self, y, eta, aux: Aux) -> jax.Array:
@@ -48,6 +46,15 @@ class Gaussian(Family):
 
     def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:
         return -0.5 * (math.log(2 * math.pi) + jnp.log(phi) + (y - self.link.inverse(eta[0])) ** 2 / phi)
+
+    def cdf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        return numerics.ndtr((y - self.link.inverse(eta[0])) / jnp.sqrt(phi))
+
+    def sf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        return numerics.ndtr((self.link.inverse(eta[0]) - y) / jnp.sqrt(phi))
+
+    def sample(self, key, eta, phi, aux: Aux) -> jax.Array:
+        return self.link.inverse(eta[0]) + jnp.sqrt(phi) * jax.random.normal(key, dtype=eta.dtype)
 
     def support(self, y, aux: Aux) -> jax.Array:
         return jnp.isfinite(y)

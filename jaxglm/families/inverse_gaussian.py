@@ -8,6 +8,7 @@ from dataclasses import field
 import jax
 import jax.numpy as jnp
 
+from jaxglm import numerics
 from jaxglm.families.base import Aux, Family, inside
 from jaxglm.links import InverseSquared, Link
 from jaxglm.tree import pytree
@@ -34,10 +35,7 @@ class InverseGaussian(Family):
         precision = 1.0 / self.link.inverse(eta[0])
         return (0.5 * y * precision - 1.0) * precision
 
-    def mean(self, eta, aux: Aux) -> jax.Array:
-        return self.link.inverse(eta[0])
-
-    def variance(self, mu, aux: Aux) -> jax.Array:
+    def variance(self, mu, eta, aux: Aux) -> jax.Array:
         return mu**3
 
     def unit_deviance(self, y, eta, aux: Aux) -> jax.Array:
@@ -46,6 +44,28 @@ class InverseGaussian(Family):
 
     def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:
         return -0.5 * (math.log(2 * math.pi) + jnp.log(phi * y**3) + self.unit_deviance(y, eta, aux) / phi)
+
+    def _tail(self, y, eta, phi, sign: float) -> jax.Array:
+        mu = self.link.inverse(eta[0])
+        root = 1.0 / jnp.sqrt(phi * y)
+        # The second term is the reflected path; its factor alone would overflow.
+        mirrored = jnp.exp(2.0 / (phi * mu) + numerics.log_ndtr(-root * (y / mu + 1.0)))
+        return numerics.ndtr(sign * root * (y / mu - 1.0)) + sign * mirrored
+
+    def cdf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        return self._tail(y, eta, phi, 1.0)
+
+    def sf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        return jnp.maximum(self._tail(y, eta, phi, -1.0), 0.0)
+
+    def sample(self, key, eta, phi, aux: Aux) -> jax.Array:
+        # Michael, Schucany and Haas (1976), with the smaller root written without cancellation.
+        mu = self.link.inverse(eta[0])
+        one, two = jax.random.split(key)
+        c = mu * phi * jax.random.normal(one, dtype=eta.dtype) ** 2
+        ratio = 1.0 / (1.0 + 0.5 * c + jnp.sqrt(c + 0.25 * c * c))
+        first = jax.random.uniform(two, dtype=eta.dtype) * (1.0 + ratio) <= 1.0
+        return mu * jnp.where(first, ratio, 1.0 / ratio)
 
     def support(self, y, aux: Aux) -> jax.Array:
         return jnp.isfinite(y) & (y > 0)

@@ -6,7 +6,7 @@ from dataclasses import field
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import gammaln
+from jax.scipy.special import gammainc, gammaincc, gammaln
 
 from jaxglm import numerics
 from jaxglm.families.base import Aux, Family
@@ -40,10 +40,7 @@ class Poisson(Family):
     def nll(self, y, eta, aux: Aux) -> jax.Array:
         return self.link.inverse(eta[0]) - self._y_log_mean(y, eta[0])
 
-    def mean(self, eta, aux: Aux) -> jax.Array:
-        return self.link.inverse(eta[0])
-
-    def variance(self, mu, aux: Aux) -> jax.Array:
+    def variance(self, mu, eta, aux: Aux) -> jax.Array:
         return mu
 
     def unit_deviance(self, y, eta, aux: Aux) -> jax.Array:
@@ -54,6 +51,20 @@ class Poisson(Family):
 
     def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:
         return self._y_log_mean(y, eta[0]) - self.link.inverse(eta[0]) - gammaln(y + 1.0)
+
+    def cdf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        count = jnp.floor(y)
+        return jnp.where(count < 0, 0.0, gammaincc(jnp.maximum(count, 0.0) + 1.0, self.link.inverse(eta[0])))
+
+    def sf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        count = jnp.floor(y)
+        return jnp.where(count < 0, 1.0, gammainc(jnp.maximum(count, 0.0) + 1.0, self.link.inverse(eta[0])))
+
+    def below(self, y, aux: Aux) -> jax.Array:
+        return jnp.ceil(y) - 1.0
+
+    def sample(self, key, eta, phi, aux: Aux) -> jax.Array:
+        return jax.random.poisson(key, self.link.inverse(eta[0])).astype(eta.dtype)
 
     def support(self, y, aux: Aux) -> jax.Array:
         return jnp.isfinite(y) & (y >= 0)

@@ -3,6 +3,7 @@
 from jaxglm.formula.build import Built, Response, build
 from jaxglm.formula.grammar import Expr, Parsed, Term, parse
 from jaxglm.formula.learn import learn, learn_and_build
+from jaxglm.formula.several import build_several, learn_several
 from jaxglm.formula.spec import FactorSpec, FormulaSpec, OffsetSpec, ResponseSpec, TermColumns
 from jaxglm.formula.stream import learn_stream
 
@@ -18,8 +19,10 @@ __all__ = [
     "Term",
     "TermColumns",
     "build",
+    "build_several",
     "learn",
     "learn_and_build",
+    "learn_several",
     "learn_stream",
     "parse",
 ]

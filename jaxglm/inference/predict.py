@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -24,6 +25,7 @@ class Prediction:
     eta, eta_se : (m,) linear predictor (offset included) and its standard error
     mean, mean_se : (m,) mean on the response scale, standard error by the delta method
     df : degrees of freedom of the intervals, inf for the normal
+    inverse : maps eta to the mean, or None where the mean depends on more than eta
     """
 
     eta: np.ndarray
@@ -31,13 +33,16 @@ class Prediction:
     mean: np.ndarray
     mean_se: np.ndarray
     df: float
-    inverse: object
+    inverse: Callable | None
 
     def interval(self, alpha: float, which: str) -> np.ndarray:
         """Limits (m, 2) for "linear" or "mean"; those of the mean are the limits of eta, transformed.
 
-        Transforming keeps the limits inside the range of the mean, which estimate +- z se does not.
+        Transforming keeps the limits inside the range of the mean, which estimate +- z se does not; only a mean that
+        depends on several predictors has the latter.
         """
+        if which == "mean" and self.inverse is None:
+            return wald(self.mean, self.mean_se, alpha, self.df)
         limits = wald(self.eta, self.eta_se, alpha, self.df)
         if which == "linear":
             return limits
@@ -45,23 +50,23 @@ class Prediction:
             return np.sort(np.asarray(self.inverse(jnp.asarray(limits))), axis=1)
 
 
-def predict(fit: Fit, covariance: Covariance, source: Source) -> Prediction:
-    """Predictions for the rows of a source; cost O(m P^2), one chunk in memory at a time."""
+def predict(fit: Fit, covariance: Covariance, source: Source, predictor: int = 0) -> Prediction:
+    """The mean and one linear predictor for the rows of a source; cost O(m P^2), one chunk in memory at a time."""
     with precision.scope():
         clean = np.where(np.isnan(covariance.matrix), 0.0, covariance.matrix)
         point = (fit.coefficients, clean)
-        rows = source.map_rows(Predictions(), fit.model, point)
-    se = np.sqrt(np.maximum(rows["variance"], 0.0))
+        rows = source.map_rows(Predictions(predictor), fit.model, point)
+    eta_se, mean_se = (np.sqrt(np.maximum(rows[name], 0.0)) for name in ("eta_variance", "mean_variance"))
     return Prediction(
-        eta=rows["eta"], eta_se=se, mean=rows["mean"], mean_se=se * np.abs(rows["slope"]), df=covariance.df,
-        inverse=fit.model.family.link.inverse,
+        eta=rows["eta"], eta_se=eta_se, mean=rows["mean"], mean_se=mean_se, df=covariance.df,
+        inverse=fit.model.family.inverse,
     )  # fmt: skip
 
 
-def values(fit: Fit, source: Source) -> dict[str, np.ndarray]:
-    """Linear predictor "eta" and "mean" of the rows of a source, without standard errors; cost O(m P)."""
+def values(fit: Fit, source: Source, predictor: int = 0) -> dict[str, np.ndarray]:
+    """A linear predictor "eta" and the "mean" of the rows of a source, without standard errors; cost O(m P)."""
     with precision.scope():
-        return source.map_rows(Predictions(), fit.model, (fit.coefficients, None))
+        return source.map_rows(Predictions(predictor), fit.model, (fit.coefficients, None))
 
 
 def estimable_rows(fit: Fit, source: Source) -> np.ndarray:

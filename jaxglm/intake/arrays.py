@@ -15,9 +15,9 @@ from jaxglm.families import Family
 from jaxglm.frames import Datetime, Factor, Numeric, Table, read
 from jaxglm.frames.read import to_column
 from jaxglm.intake import response
-from jaxglm.intake.base import Taken, assemble, mean_offset, new_offset
+from jaxglm.intake.base import Taken, assemble, mean_offset, new_aux, new_offset, without_formula
 from jaxglm.intake.beside import Beside, present
-from jaxglm.kernels import Columns
+from jaxglm.kernels import Columns, Rows
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,12 @@ class ArrayIntake:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return (("Intercept",) if self.intercept else ()) + self.columns
+        return (("Intercept",) if self.intercept else ()) + self.columns + without_formula(self.family)[0]
+
+    @property
+    def natural(self) -> np.ndarray:
+        """Coefficients that are reported as their exponential, (P,) bool."""
+        return np.array([False] * self.design.n_columns + list(without_formula(self.family)[1]))
 
     @property
     def has_intercept(self) -> bool:
@@ -67,10 +72,13 @@ class ArrayIntake:
     @property
     def layout(self) -> Layout:
         """The layout of the predictors."""
-        return Layout((self.design,))
+        others = len(self.family.predictors) - 1
+        return Layout((self.design,) + (Constant(),) * others)
 
-    def _x(self, matrix: Any) -> tuple:
-        return (((), matrix),) if self.intercept else ((matrix,),)
+    def _rows(self, matrix: Any, y: np.ndarray, extra: dict[str, np.ndarray], offset: np.ndarray | None = None) -> Rows:
+        others = len(self.family.predictors) - 1
+        x = ((), matrix) if self.intercept else (matrix,)
+        return assemble((x,) + ((),) * others, y, extra, [offset] + [None] * others, self.family)
 
     @classmethod
     def learn(
@@ -110,23 +118,28 @@ class ArrayIntake:
         if "trials" in extra:
             response.check_trials(numbers, extra["trials"], draft.name_row)
         notes += response.data_notes(numbers, extra.get("trials"), family)
-        rows = assemble(intake._x(matrix), numbers, extra, None, family)
+        rows = intake._rows(matrix, numbers, extra)
         return intake, Taken(rows, index, positions, notes)
 
     def new(self, data: Any, offset: Any = None, exposure: Any = None, unseen: str = "raise") -> Taken:
         """Rows to predict for; X has the same columns as at the fit."""
+        full = data
         if isinstance(data, pd.DataFrame) and all(c in data.columns for c in self.columns):
             data = data[list(self.columns)]
         matrix, _, index = as_matrix(data, None, width=len(self.columns))
         if matrix.shape[1] != len(self.columns):
             raise DataError(f"the model has {len(self.columns)} columns, but the new X has {matrix.shape[1]}")
         n = matrix.shape[0]
+        table = Table.of({}, n, index)
+        if isinstance(full, pd.DataFrame):
+            table = read(full[[c for c in full.columns if c in self.family.aux_names]])
         whole = new_offset(self.beside, offset, exposure, Table.of({}, n, index), n)
+        extra = new_aux(self.beside, self.family, table)
         bad = np.isnan(matrix).any(axis=1)
         matrix = np.where(np.isnan(matrix), 0.0, matrix) if bad.any() else matrix
         if whole is not None:
             bad, whole = bad | np.isnan(whole), np.where(np.isnan(whole), 0.0, whole)
-        rows = assemble(self._x(matrix), np.zeros(n), {}, whole, self.family)
+        rows = self._rows(matrix, np.zeros(n), extra, whole)
         return Taken(rows, index, None, (), bad)
 
     @property

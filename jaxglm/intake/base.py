@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,16 +57,29 @@ class Taken:
         return f"row {position}" if label == position else f"row {position} (index {label!r})"
 
 
-def assemble(x: Any, y: np.ndarray, extra: dict[str, np.ndarray], offset: np.ndarray | None, family) -> Rows:
-    """Rows from their pieces, all of them of the kept rows alone."""
+def assemble(x: Any, y: np.ndarray, extra: dict[str, np.ndarray], offsets: Sequence[np.ndarray | None], family) -> Rows:
+    """Rows from their pieces, all of them of the kept rows alone; `offsets` has one entry a predictor."""
     n = len(y)
     freq, prior = weights_of(extra, n)
-    whole = total_offset(extra, offset)
-    aux = {"trials": np.asarray(extra["trials"], float)} if "trials" in extra else {}
-    k = len(family.predictors)
-    if whole is not None:
-        whole = np.concatenate([whole[:, None], np.zeros((n, k - 1))], axis=1)
+    parts = [total_offset(extra, offsets[0]), *offsets[1:]]
+    aux = {name: np.asarray(extra[name], float) for name in ("trials", *family.aux_names) if name in extra}
+    whole = None
+    if any(part is not None for part in parts):
+        whole = np.column_stack([np.zeros(n) if part is None else part for part in parts])
     return Rows(x=x, y=y, freq=freq, prior=prior, offset=whole, aux=aux)
+
+
+def without_formula(family, first: int = 1) -> tuple[tuple[str, ...], tuple[bool, ...]]:
+    """Names of the constants of predictors from `first` on, and which of them are reported as exp."""
+    named = [family.parameter(predictor) for predictor in family.predictors[first:]]
+    return tuple(name for name, _ in named), tuple(exp for _, exp in named)
+
+
+def new_aux(fitted: Beside, family, table: Table) -> dict[str, np.ndarray]:
+    """Columns that the family reads, as far as new data has them."""
+    named = {name: value if isinstance(value, str) else name for name, value in fitted.aux.items()}
+    there = {name: column for name, column in named.items() if column in table.names}
+    return Beside(aux=there).vectors(table)
 
 
 def new_offset(fitted: Beside, offset: Any, exposure: Any, table: Table | None, n: int) -> np.ndarray | None:

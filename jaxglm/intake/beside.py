@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from jaxglm.errors import DataError, InputError
 from jaxglm.frames import Table, as_vector, row_name
 
 _WEIGHTS = ("freq_weights", "var_weights", "prob_weights")
+#: A family's own columns may be infinite, as the bounds of a value that is not censored are.
+_FINITE = (*_WEIGHTS, "offset", "exposure", "trials")
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Beside:
     exposure : multiplies the mean under a log link; its log is taken here
     trials : number of trials of a proportion
     freq_weights, var_weights, prob_weights : see :func:`jaxglm.glm`
+    aux : what the family reads besides, by its name there
     """
 
     offset: Any = None
@@ -32,11 +35,13 @@ class Beside:
     freq_weights: Any = None
     var_weights: Any = None
     prob_weights: Any = None
+    aux: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def given(self) -> dict[str, Any]:
-        """The fields that are not None."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        """The fields that are not None, each name of aux as one."""
+        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "aux"}
+        return {name: value for name, value in named.items() if value is not None} | dict(self.aux)
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -86,7 +91,8 @@ def _check(name: str, values: np.ndarray, name_row: Callable[[int], str]) -> Non
         if len(where):
             raise DataError(f"{name} {rule}, but it is {values[where[0]]:g} in {name_row(int(where[0]))}")
 
-    refuse(np.isinf(values), "must be finite")
+    if name in _FINITE:
+        refuse(np.isinf(values), "must be finite")
     if name in _WEIGHTS:
         refuse(values < 0, "must not be negative (0 leaves the row out)")
     if name in ("exposure", "trials"):

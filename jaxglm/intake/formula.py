@@ -2,52 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from jaxglm import formula as grammar
-from jaxglm.design import Design, Layout
-from jaxglm.errors import InputError, row_count
+from jaxglm.design import Constant, Design, Layout
+from jaxglm.errors import InputError, InputTypeError, near, row_count
 from jaxglm.families import Family
 from jaxglm.frames import Column, Factor, Numeric, Table, read
 from jaxglm.intake import response
-from jaxglm.intake.base import Taken, assemble, mean_offset, new_offset
+from jaxglm.intake.base import Taken, assemble, mean_offset, new_aux, new_offset, without_formula
 from jaxglm.intake.beside import Beside, present
 from jaxglm.kernels import Rows
 
 
 @dataclass(frozen=True)
 class FormulaIntake:
-    """A learned formula with the columns beside it.
+    """Learned formulas with the columns beside them.
 
     Attributes
     ----------
-    spec : FormulaSpec
-        Levels, knots and means learned once; replayed on new data.
+    specs : tuple of FormulaSpec
+        One for each predictor that has a formula, the mean's first; levels, knots and means learned once, replayed on
+        new data. Other predictors are constants.
+    named : bool
+        Whether formulas were given by predictor, so that coefficients are labelled (predictor, term).
     beside : Beside
     family : Family
     encoder : response.Encoder
-    design : Design
-        Shared by every frame that the formula builds.
+    designs : tuple of Design
+        One for each spec, shared by every frame that it builds.
     missing : "drop" or "raise"
     table : Table or None
         The columns of the fitted rows, read only when a picture asks for them; None for a stream.
     """
 
-    spec: Any
+    specs: tuple[Any, ...]
+    named: bool
     beside: Beside
     family: Family
     encoder: response.Encoder
-    design: Design
+    designs: tuple[Design, ...]
     missing: str = "drop"
     table: Table | None = None
 
     @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self.spec.names)
+    def spec(self) -> Any:
+        """The formula of the mean."""
+        return self.specs[0]
+
+    @property
+    def names(self) -> tuple[Any, ...]:
+        if self.named:
+            pairs = zip(self.family.predictors, self.specs, strict=True)
+            return tuple((predictor, term) for predictor, spec in pairs for term in spec.names)
+        return tuple(self.spec.names) + without_formula(self.family, len(self.specs))[0]
+
+    @property
+    def natural(self) -> np.ndarray:
+        """Coefficients that are reported as their exponential, (P,) bool."""
+        count = sum(len(spec.names) for spec in self.specs)
+        return np.array([False] * count + list(without_formula(self.family, len(self.specs))[1]))
 
     @property
     def has_intercept(self) -> bool:
@@ -56,11 +74,15 @@ class FormulaIntake:
     @property
     def has_offset(self) -> bool:
         """Whether the model has any offset."""
-        return bool(self.spec.offset_terms) or self.beside.offset is not None or self.beside.exposure is not None
+        return (
+            any(spec.offset_terms for spec in self.specs)
+            or self.beside.offset is not None
+            or self.beside.exposure is not None
+        )
 
     @classmethod
     def learn(
-        cls, text: str, data: Any, family: Family, beside: Beside, missing: str, functions
+        cls, formula: Any, data: Any, family: Family, beside: Beside, missing: str, functions
     ) -> tuple[FormulaIntake, Taken]:
         """Read a frame and a formula; what is learned and the rows of the frame."""
         table = read(data)
@@ -72,10 +94,12 @@ class FormulaIntake:
             notes = (f"{row_count(int((~mask).sum()))} with weight 0 left out.",)
             table = table.take(mask)
             extra = {name: v[mask] for name, v in extra.items()}
-        spec, built = grammar.learn_and_build(text, table, functions=functions, missing=missing, extra=extra)
-        coded = _encoder(spec.response, family)
-        intake = cls(spec, beside, family, coded, built.design, missing)
-        taken = intake._taken(built)
+        texts, named = formulas_of(formula, family)
+        made = grammar.learn_several(texts, table, functions=functions, missing=missing, extra=extra)
+        specs, builts = tuple(spec for spec, _ in made), [built for _, built in made]
+        coded = _encoder(specs[0].response, family)
+        intake = cls(specs, named, beside, family, coded, tuple(built.design for built in builts), missing)
+        taken = intake._taken(builts)
         positions = taken.positions
         intake = replace(intake, table=table if positions is None else table.take(positions))
         if mask is not None:
@@ -85,7 +109,7 @@ class FormulaIntake:
 
     @classmethod
     def learn_stream(
-        cls, text: str, frames: Callable[[], Iterator[Any]], family: Family, beside: Beside, missing: str, functions
+        cls, formula: Any, frames: Callable[[], Iterator[Any]], family: Family, beside: Beside, missing: str, functions
     ) -> FormulaIntake:
         """Read every frame once and keep what is learned; columns beside must be named."""
         if values := beside.arrays_given():
@@ -99,13 +123,25 @@ class FormulaIntake:
                 mask = present(beside.vectors(table))
                 yield table if mask is None else table.take(mask)
 
-        spec = grammar.learn_stream(text, tables, functions=functions, extra=beside.vectors)
-        return cls(spec, beside, family, _encoder(spec.response, family), spec.design, missing)
+        texts, named = formulas_of(formula, family)
+        specs = tuple(
+            grammar.learn_stream(text, tables, functions=functions, extra=beside.vectors, response=i == 0)
+            for i, text in enumerate(texts)
+        )
+        coded = _encoder(specs[0].response, family)
+        return cls(specs, named, beside, family, coded, tuple(spec.design for spec in specs), missing)
 
     @property
     def layout(self) -> Layout:
         """The layout of the predictors."""
-        return Layout((self.design,))
+        constants = len(self.family.predictors) - len(self.designs)
+        return Layout(self.designs + (Constant(),) * constants)
+
+    def _rows(self, builts, y: np.ndarray, extra: dict[str, np.ndarray], mean_offset: np.ndarray | None):
+        constants = len(self.family.predictors) - len(builts)
+        x = tuple(built.x for built in builts) + ((),) * constants
+        offsets = [mean_offset, *(built.offset for built in builts[1:]), *[None] * constants]
+        return assemble(x, y, extra, offsets, self.family)
 
     def take(self, data: Any) -> Taken:
         """Rows of one frame, by what was learned."""
@@ -114,10 +150,11 @@ class FormulaIntake:
         mask = present(extra)
         if mask is not None:
             table, extra = table.take(mask), {name: v[mask] for name, v in extra.items()}
-        built = self.spec.build(table, missing=self.missing, extra=extra, allow_empty=True)
-        return self._taken(built)
+        builts = grammar.build_several(self.specs, table, missing=self.missing, extra=extra, allow_empty=True)
+        return self._taken(builts)
 
-    def _taken(self, built) -> Taken:
+    def _taken(self, builts) -> Taken:
+        built = builts[0]
         extra = dict(built.extra or {})
         keep = built.keep
         positions = None if keep is None else np.flatnonzero(keep)
@@ -136,7 +173,7 @@ class FormulaIntake:
             if "trials" in extra:
                 response.check_trials(y, extra["trials"], draft.name_row)
         notes += response.data_notes(y, extra.get("trials"), self.family)
-        rows = assemble((built.x,), y, extra, built.offset, self.family)
+        rows = self._rows(builts, y, extra, built.offset)
         taken = Taken(rows, built.index, positions, notes, n_dropped=built.n_dropped)
         if built.response.kind == "counts" and not extra["trials"].all():
             # A row without trials says nothing; R gives it weight 0.
@@ -147,21 +184,25 @@ class FormulaIntake:
     def new(self, data: Any, offset: Any = None, exposure: Any = None, unseen: str = "raise") -> Taken:
         """Rows to predict for, all kept; those that cannot be predicted are marked bad."""
         table = read(data)
-        built = self.spec.build(table, missing="keep", response=False, unseen=unseen, allow_empty=True)
+        builts = grammar.build_several(
+            self.specs, table, missing="keep", response=False, unseen=unseen, allow_empty=True
+        )
+        built = builts[0]
         beside = new_offset(self.beside, offset, exposure, table, table.n_rows)
         whole = built.offset if beside is None else beside if built.offset is None else beside + built.offset
-        bad = built.bad_rows if built.bad_rows is not None else np.zeros(table.n_rows, bool)
+        bad = np.logical_or.reduce([b.bad_rows for b in builts if b.bad_rows is not None] or [False])
+        bad = np.broadcast_to(bad, (table.n_rows,))
         if whole is not None:
             bad = bad | np.isnan(whole)
             whole = np.where(np.isnan(whole), 0.0, whole)
-        rows = assemble((built.x,), np.zeros(table.n_rows), {}, whole, self.family)
+        rows = self._rows(builts, np.zeros(table.n_rows), new_aux(self.beside, self.family, table), whole)
         return Taken(rows, table.index, None, (), bad)
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Columns that new data must have."""
         named = [v for v in (self.beside.offset, self.beside.exposure) if isinstance(v, str)]
-        return tuple(dict.fromkeys([*self.spec.variables, *named]))
+        return tuple(dict.fromkeys([v for spec in self.specs for v in spec.variables] + named))
 
     def observed(self, fit: Any) -> Table | None:
         """The columns of the fitted rows, or None where they were not kept."""
@@ -170,6 +211,34 @@ class FormulaIntake:
     def mean_offset(self) -> dict[str, float]:
         """For pictures: the mean of an offset or exposure that was given as values."""
         return mean_offset(self.beside)
+
+
+def formulas_of(formula: Any, family: Family) -> tuple[list[str], bool]:
+    """The formulas in the order of the family's predictors, and whether they were given by predictor.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        Not a string or a dict of strings with the family's predictors as keys.
+    """
+    if isinstance(formula, str):
+        return [formula], False
+    if not isinstance(formula, Mapping):
+        raise InputTypeError(f"formula must be a string or a dict with one string a predictor, not {formula!r}")
+    keys = ", ".join(repr(name) for name in family.predictors)
+    unknown = [key for key in formula if key not in family.predictors]
+    if unknown:
+        raise InputError(
+            f"the {family.name} family has the predictors {keys}, but a formula is given for {unknown[0]!r}."
+            + (near(str(unknown[0]), family.predictors) if len(family.predictors) > 1 else "")
+        )
+    if family.predictors[0] not in formula:
+        raise InputError(f"the formula of the predictor {family.predictors[0]!r} is missing, which has the response")
+    texts = [formula.get(name, "~ 1") for name in family.predictors]
+    for name, text in zip(family.predictors, texts, strict=True):
+        if not isinstance(text, str):
+            raise InputTypeError(f"the formula of {name!r} must be a string, not {text!r}")
+    return texts, True
 
 
 def _column(made: grammar.Response) -> Column:

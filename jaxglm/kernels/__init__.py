@@ -3,7 +3,7 @@
 from jaxglm.kernels.base import Kernel, Model, RowMap, Rows
 from jaxglm.kernels.meat import Meat
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
-from jaxglm.kernels.rows import has_expected, row_terms
+from jaxglm.kernels.rows import row_terms
 from jaxglm.kernels.statistics import FitPoint, FitSums, Statistics
 from jaxglm.kernels.survey import Facts, Survey
 from jaxglm.kernels.totals import Newton, Point, Totals
@@ -34,6 +34,5 @@ __all__ = [
     "Totals",
     "Triangle",
     "Unsound",
-    "has_expected",
     "row_terms",
 ]

@@ -18,7 +18,9 @@ class RowTerms(NamedTuple):
     curvature: jax.Array
 
 
-def row_terms(family: Family, y: jax.Array, eta: jax.Array, aux: dict, observed: jax.Array | bool) -> RowTerms:
+def row_terms(
+    family: Family, y: jax.Array, eta: jax.Array, aux: dict, observed: jax.Array | bool, scoring: bool = False
+) -> RowTerms:
     """Derivatives of the negative log-likelihood of each row.
 
     Parameters
@@ -28,6 +30,8 @@ def row_terms(family: Family, y: jax.Array, eta: jax.Array, aux: dict, observed:
     observed : bool, may be traced
         Observed curvature instead of expected. Without effect where they agree (canonical links)
         or where the family has no expected curvature.
+    scoring : bool
+        The family's positive definite curvature for steps instead of the expected one, where they differ.
 
     Notes
     -----
@@ -39,16 +43,12 @@ def row_terms(family: Family, y: jax.Array, eta: jax.Array, aux: dict, observed:
         nll, score = jax.value_and_grad(family.nll, argnums=1)(y, eta, aux)
         if family.is_canonical:
             curvature = jax.hessian(family.nll, argnums=1)(y, eta, aux)
-        elif not has_expected(family):
+        elif not family.has_expected:
             curvature = jax.hessian(family.nll, argnums=1)(y, eta, aux)
         else:
             seen = jax.hessian(family.nll, argnums=1)(y, eta, aux)
-            curvature = jnp.where(observed, seen, family.expected(eta, aux))
+            mean = family.scoring if scoring else family.expected
+            curvature = jnp.where(observed, seen, mean(y, eta, aux))
         return RowTerms(jnp.where(family.valid(eta), nll, jnp.inf), score, curvature)
 
     return jax.vmap(terms)(y, eta, aux)
-
-
-def has_expected(family: Family) -> bool:
-    """Whether the family has an expected information."""
-    return family.linear_in_y or type(family).expected is not Family.expected

@@ -12,7 +12,7 @@ from jaxglm.kernels.base import Kernel, Model, Rows
 
 
 class FitPoint(NamedTuple):
-    """theta (P,), the null model's constant on the link scale, and the dispersion of the log density."""
+    """theta (P,), the null model's constant mean predictor, and the dispersion of the log density."""
 
     theta: jax.Array
     null: jax.Array
@@ -30,15 +30,15 @@ class FitSums(NamedTuple):
 
 @dataclass(frozen=True)
 class Statistics(Kernel):
-    """Deviance, null deviance (eta = null + offset), Pearson chi-squared, and the log-likelihood at phi."""
+    """Deviance, null deviance (mean predictor = null + offset, others as fitted), Pearson chi-squared, and the log-likelihood at phi."""
 
     def map(self, model: Model, point: FitPoint, rows: Rows) -> FitSums:
         family = model.family
         eta = model.eta(rows, point.theta)
-        null = jnp.broadcast_to(point.null, eta.shape) + (0.0 if rows.offset is None else rows.offset)
+        null = eta.at[:, 0].set(point.null + (0.0 if rows.offset is None else rows.offset[:, 0]))
         deviance = jax.vmap(family.unit_deviance)
         mu = jax.vmap(family.mean)(eta, rows.aux)
-        variance = jax.vmap(family.variance)(mu, rows.aux)
+        variance = jax.vmap(family.variance)(mu, eta, rows.aux)
         residual = rows.y - mu
         prior = 1.0 if rows.prior is None else rows.prior
         phi = point.phi / prior if family.prior_divides_phi else point.phi

@@ -51,13 +51,13 @@ class Totals(NamedTuple):
     level: jax.Array
 
 
-def weighted_terms(model: Model, point: Point, rows: Rows):
+def weighted_terms(model: Model, point: Point, rows: Rows, scoring: bool):
     """eta and the weighted row terms at a point: (eta, nll, score, curvature)."""
     family = model.family
     eta = model.eta(rows, point.theta)
     initial = jax.vmap(family.start, in_axes=(0, 0, None))(rows.y, rows.aux, point.center)
     at = jnp.where(point.start, initial, eta)
-    terms = row_terms(family, rows.y, at, rows.aux, point.observed)
+    terms = row_terms(family, rows.y, at, rows.aux, point.observed, scoring)
     # At a start the quadratic model is taken at `at` but written around theta.
     shift = jnp.where(point.start, at - eta, 0.0)
     score = terms.score - jnp.einsum("mkl,ml->mk", terms.curvature, shift)
@@ -69,17 +69,22 @@ def pearson_terms(model: Model, eta: jax.Array, rows: Rows) -> tuple[jax.Array, 
     """Pearson chi-squared and sum of w mu^2 / V."""
     family = model.family
     mu = jax.vmap(family.mean)(eta, rows.aux)
-    variance = jax.vmap(family.variance)(mu, rows.aux)
+    variance = jax.vmap(family.variance)(mu, eta, rows.aux)
     w = rows.weight / variance
     return jnp.sum(w * (rows.y - mu) ** 2), jnp.sum(w * mu**2)
 
 
 @dataclass(frozen=True)
 class Newton(Kernel):
-    """Value, gradient and information of the model; cost O(m P^2)."""
+    """Value, gradient and information of the model; cost O(m P^2).
+
+    ``scoring=True`` takes the family's curvature for steps in place of the expected information that is reported.
+    """
+
+    scoring: bool = False
 
     def map(self, model: Model, point: Point, rows: Rows) -> Totals:
-        eta, nll, score, curvature = weighted_terms(model, point, rows)
+        eta, nll, score, curvature = weighted_terms(model, point, rows, self.scoring)
         zero = jnp.zeros((), nll.dtype)
         pearson = (zero, zero) if model.family.dispersion_known else pearson_terms(model, eta, rows)
         return Totals(

@@ -33,7 +33,7 @@ class Triangle(Kernel):
             root = jnp.sqrt(rows.freq > 0)[:, None, None] * jnp.eye(k)
             residual = jnp.zeros((m, k))
         else:
-            _, _, score, curvature = weighted_terms(model, point, rows)
+            _, _, score, curvature = weighted_terms(model, point, rows, True)
             root = self._root(curvature)
             residual = -jax.scipy.linalg.solve_triangular(root, score[..., None], lower=True)[..., 0]
             residual = jnp.where(jnp.isfinite(residual), residual, 0.0)

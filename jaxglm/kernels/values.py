@@ -30,19 +30,26 @@ class Predictors(RowMap):
 
 @dataclass(frozen=True)
 class Predictions(RowMap):
-    """Mean predictor, mean, slope d mu / d eta and variance of the predictor, each (m,).
+    """One linear predictor, the mean, and the variance of both estimates, each (m,).
 
-    ``point = (theta, covariance)``; without a covariance (None) the variance is left out.
+    ``point = (theta, covariance)``; without a covariance (None) the variances are left out. That of the mean is by the
+    delta method, through every predictor that the mean depends on.
     """
+
+    predictor: int = 0
 
     def map(self, model: Model, point: tuple[jax.Array, jax.Array | None], rows: Rows) -> dict[str, jax.Array]:
         theta, covariance = point
         eta = model.eta(rows, theta)
-        mu, slope = mean_and_slope(model, eta, rows.aux)
-        found = {"eta": eta[:, 0], "mean": mu, "slope": slope}
+        mu, slopes = mean_and_slopes(model, eta, rows.aux)
+        found = {"eta": eta[:, self.predictor], "mean": mu}
         if covariance is not None:
-            columns = model.layout.columns(rows.x, rows.y.shape[0])[:, 0]
-            found["variance"] = jnp.sum(matmul(columns, covariance) * columns, axis=1)
+            columns = model.layout.columns(rows.x, rows.y.shape[0])
+            for name, part in (
+                ("eta_variance", columns[:, self.predictor]),
+                ("mean_variance", jnp.einsum("mk,mkp->mp", slopes, columns)),
+            ):
+                found[name] = jnp.sum(matmul(part, covariance) * part, axis=1)
         return found
 
 
@@ -53,27 +60,22 @@ class Residuals(RowMap):
     def map(self, model: Model, point: jax.Array, rows: Rows) -> dict[str, Any]:
         family = model.family
         eta = model.eta(rows, point)
-        mu, slope = mean_and_slope(model, eta, rows.aux)
+        mu, slopes = mean_and_slopes(model, eta, rows.aux)
         prior = jnp.ones_like(mu) if rows.prior is None else rows.prior
         response = rows.y - mu
-        variance = jax.vmap(family.variance)(mu, rows.aux)
+        variance = jax.vmap(family.variance)(mu, eta, rows.aux)
         deviance = prior * jax.vmap(family.unit_deviance)(rows.y, eta, rows.aux)
         return {
             "response": response,
             "pearson": jnp.where(response == 0, 0.0, response * jnp.sqrt(prior / variance)),
             "deviance": jnp.sign(response) * jnp.sqrt(jnp.maximum(deviance, 0.0)),
-            "working": response / slope,
+            "working": response / slopes[:, 0],
         }
 
 
-def mean_and_slope(model: Model, eta: jax.Array, aux: dict) -> tuple[jax.Array, jax.Array]:
-    """Mean and its derivative in the mean predictor, both (m,)."""
-
-    def one(eta, aux):
-        tangent = jnp.zeros_like(eta).at[0].set(1.0)
-        return jax.jvp(lambda e: model.family.mean(e, aux), (eta,), (tangent,))
-
-    return jax.vmap(one)(eta, aux)
+def mean_and_slopes(model: Model, eta: jax.Array, aux: dict) -> tuple[jax.Array, jax.Array]:
+    """Mean (m,) and its derivatives in every predictor (m, K)."""
+    return jax.vmap(jax.value_and_grad(model.family.mean))(eta, aux)
 
 
 @dataclass(frozen=True)

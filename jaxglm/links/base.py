@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +55,45 @@ class Link(ABC):
     def log_complement(self, eta: jax.Array) -> jax.Array:
         """log(1 - mu)."""
         return jnp.log(self.complement(eta))
+
+    @staticmethod
+    def from_inverse(fn: Callable[[Any], Any], complement: Callable[[Any], Any] | None = None) -> Link:
+        """A link of your own, from its inverse alone.
+
+        Parameters
+        ----------
+        fn : callable
+            The mean for a scalar eta, strictly monotone and finite for every real eta, made of ``jax.numpy``
+            functions. Its derivatives come from autodiff; the link itself, which only starting values need,
+            from bisection.
+        complement : callable, optional
+            ``1 - fn(eta)`` without cancellation, for a mean that comes close to 1.
+
+        Returns
+        -------
+        Link
+            Compiled code is kept for `fn` by its identity: define it once, fit often.
+
+        Raises
+        ------
+        InputError
+            fn is not finite, not monotone, not smooth, or complement is not 1 - fn.
+        InputTypeError
+            Not callable.
+
+        Examples
+        --------
+        A test with four answers, one of which is guessed right:
+
+        >>> import jax
+        >>> import jaxglm as jg
+        >>> guess = jg.Link.from_inverse(lambda eta: 0.25 + 0.75 * jax.nn.sigmoid(eta))
+        >>> float(guess.inverse(0.0)), guess.range
+        (0.625, 'unit')
+        """
+        from jaxglm.links.custom import from_inverse
+
+        return from_inverse(fn, complement)
 
     def __str__(self) -> str:
         return self.name

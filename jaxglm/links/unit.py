@@ -81,3 +81,48 @@ class CLogLog(Link):
 
     def log_complement(self, eta: jax.Array) -> jax.Array:
         return -jnp.exp(eta)
+
+
+@pytree
+class LogLog(Link):
+    """eta = -log(-log(mu)), the complementary log-log link of the opposite outcome with the sign turned."""
+
+    name = "loglog"
+    range = "unit"
+    recedes = (True, True)
+
+    def link(self, mu: jax.Array) -> jax.Array:
+        return -jnp.log(-jnp.log(mu))
+
+    def inverse(self, eta: jax.Array) -> jax.Array:
+        return jnp.exp(-jnp.exp(-eta))
+
+    def log_inverse(self, eta: jax.Array) -> jax.Array:
+        return -jnp.exp(-eta)
+
+    def complement(self, eta: jax.Array) -> jax.Array:
+        return numerics.expm1exp(-eta)
+
+    def log_complement(self, eta: jax.Array) -> jax.Array:
+        return numerics.log1mexpexp(-eta)
+
+
+@pytree
+class Cauchit(Link):
+    """eta = the standard Cauchy quantile of mu; outliers in eta weigh less than under logit or probit."""
+
+    name = "cauchit"
+    range = "unit"
+    recedes = (True, True)
+
+    def link(self, mu: jax.Array) -> jax.Array:
+        # Each half from its own end: tan(pi mu) loses the digits of 1 - mu.
+        upper = mu > 0.5
+        size = 1.0 / jnp.tan(jnp.pi * jnp.where(upper, 1.0 - mu, mu))
+        return jnp.where(upper, size, -size)
+
+    def inverse(self, eta: jax.Array) -> jax.Array:
+        return jnp.arctan2(1.0, -eta) / jnp.pi
+
+    def complement(self, eta: jax.Array) -> jax.Array:
+        return jnp.arctan2(1.0, eta) / jnp.pi

@@ -16,7 +16,7 @@ class Labels:
 
     Attributes
     ----------
-    names : tuple of str
+    names : tuple of str, or of (predictor, term)
         One a coefficient.
     response : str
     formula : str or None
@@ -28,7 +28,7 @@ class Labels:
         Kinds of weights that were given.
     """
 
-    names: tuple[str, ...]
+    names: tuple[str | tuple[str, str], ...]
     response: str
     formula: str | None = None
     index: pd.Index | None = None
@@ -36,8 +36,15 @@ class Labels:
     weights: tuple[str, ...] = field(default=())
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """Names as text, "predictor: term" where they are pairs."""
+        return tuple(as_text(name) for name in self.names)
+
+    @property
     def terms(self) -> pd.Index:
         """Index of every coefficient."""
+        if self.names and isinstance(self.names[0], tuple):
+            return pd.MultiIndex.from_tuples(self.names, names=["predictor", "term"])
         return pd.Index(self.names, name=None)
 
     def coefficients(self, values: np.ndarray, name: str | None = None) -> pd.Series:
@@ -57,15 +64,20 @@ class Labels:
         return self.index if self.index is not None else pd.RangeIndex(n)
 
 
+def as_text(name: str | tuple[str, str]) -> str:
+    """A coefficient's name as text."""
+    return name if isinstance(name, str) else ": ".join(name)
+
+
 def aliased(fit: Fit, labels: Labels) -> list[tuple[str, str]]:
     """For each aliased column its name and, in words, what it depends on."""
     found = []
     for j, coefficients in fit.rank.dependence.items():
-        parts = [(coefficients[i], labels.names[i]) for i in np.flatnonzero(coefficients)]
+        parts = [(coefficients[i], labels.texts[i]) for i in np.flatnonzero(coefficients)]
         if not parts:
-            found.append((labels.names[j], "always 0"))
+            found.append((labels.texts[j], "always 0"))
             continue
-        found.append((labels.names[j], " ".join(_part(i, c, n) for i, (c, n) in enumerate(parts[:5])).strip()
+        found.append((labels.texts[j], " ".join(_part(i, c, n) for i, (c, n) in enumerate(parts[:5])).strip()
                       + (" + ..." if len(parts) > 5 else "")))  # fmt: skip
     return found
 
@@ -82,7 +94,7 @@ def separated(fit: Fit, labels: Labels) -> list[tuple[str, str]]:
     if fit.recession is None:
         return []
     share = np.abs(fit.recession) * fit.column_lengths
-    return [(labels.names[j], "+inf" if fit.recession[j] > 0 else "-inf")
+    return [(labels.texts[j], "+inf" if fit.recession[j] > 0 else "-inf")
             for j in np.flatnonzero(share > 1e-3 * share.max())]  # fmt: skip
 
 
@@ -90,5 +102,7 @@ def ratio_name(fit: Fit) -> str | None:
     """What exp(coefficient) is called under the link, or None where it means nothing."""
     family, link = fit.model.family.name, fit.model.family.link.name
     if link == "log":
-        return {"poisson": "Rate ratio", "binomial": "Risk ratio"}.get(family, "Ratio of means")
+        names = {"binomial": "Risk ratio", "quasibinomial": "Risk ratio"}
+        names |= dict.fromkeys(("poisson", "quasipoisson", "negative_binomial"), "Rate ratio")
+        return names.get(family, "Ratio of means")
     return {"logit": "Odds ratio", "cloglog": "Hazard ratio"}.get(link)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from jaxglm import precision
-from jaxglm.errors import DataWarning, InputError
+from jaxglm.errors import DataWarning, InputError, NotAvailableError
 from jaxglm.inference import predict as prediction
 from jaxglm.inference.residuals import need_rows
 from jaxglm.results.prediction import PredictionResults
@@ -24,8 +24,7 @@ def _rows(
     res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str
 ) -> tuple[Source | None, pd.Index, np.ndarray]:
     """Source of the rows to predict (None if there are none), their labels, and which cannot be predicted."""
-    if which not in ("mean", "linear"):
-        raise InputError(f"which must be 'mean' or 'linear', not {which!r}")
+    predictor_of(res, which)
     if unseen not in ("raise", "nan"):
         raise InputError(f"unseen must be 'raise' or 'nan', not {unseen!r}")
     if newdata is None:
@@ -54,6 +53,19 @@ def _rows(
     return source, index, bad
 
 
+def predictor_of(res: Results, which: str) -> int:
+    """Which linear predictor is asked for (that of the mean for "mean"), or an error that lists what there is."""
+    family = res.fit.model.family
+    if which == "mean" and not family.has("mean"):
+        raise NotAvailableError(
+            "this family was made without mean=, so there are no predictions on the response scale; use which='linear'"
+        )
+    others = family.predictors[1:]
+    if which not in ("mean", "linear", *others):
+        raise InputError(f"which must be {' or '.join(map(repr, ('mean', 'linear', *others)))}, not {which!r}")
+    return 0 if which in ("mean", "linear") else family.predictors.index(which)
+
+
 def get_prediction(
     res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str
 ) -> PredictionResults:
@@ -61,9 +73,9 @@ def get_prediction(
     source, index, bad = _rows(res, newdata, which, offset, exposure, unseen)
     if source is None:
         empty = np.zeros(0)
-        inverse = res.fit.model.family.link.inverse
+        inverse = res.fit.model.family.inverse
         return PredictionResults(prediction.Prediction(*[empty] * 4, res.covariance.df, inverse), index, which)
-    made = prediction.predict(res.fit, res.covariance, source)
+    made = prediction.predict(res.fit, res.covariance, source, predictor_of(res, which))
     if bad.any():
         names = ("eta", "eta_se", "mean", "mean_se")
         made = replace(made, **{name: np.where(bad, np.nan, getattr(made, name)) for name in names})
@@ -74,5 +86,9 @@ def predict(res: Results, newdata: Any, which: str, offset: Any, exposure: Any, 
     """See :meth:`jaxglm.results.results.Results.predict`."""
     source, index, bad = _rows(res, newdata, which, offset, exposure, unseen)
     key = "mean" if which == "mean" else "eta"
-    values = np.zeros(0) if source is None else prediction.values(res.fit, source)[key]
-    return pd.Series(np.where(bad, np.nan, values), index=index, name="mean" if key == "mean" else "linear_predictor")
+    values = np.zeros(0) if source is None else prediction.values(res.fit, source, predictor_of(res, which))[key]
+    return pd.Series(
+        np.where(bad, np.nan, values),
+        index=index,
+        name={"mean": "mean", "linear": "linear_predictor"}.get(which, which),
+    )

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxglm.errors import Status
 from jaxglm.fit import Fit
 from jaxglm.inference import covariance as cov
-from jaxglm.inference import intervals, likelihood, residuals
+from jaxglm.inference import likelihood, parameters, residuals
 from jaxglm.inference.covariance import Covariance
 from jaxglm.plot import Plot
 from jaxglm.results import predicted, summary, tidy
@@ -44,29 +44,31 @@ class Results:
     # -- coefficients ------------------------------------------------------------------------------------------
     @property
     def params(self) -> pd.Series:
-        """Coefficients on the link scale; NaN where aliased."""
-        return self.labels.coefficients(self.fit.theta, "params")
+        """Coefficients on the link scale; NaN where aliased.
+
+        After a dict of formulas they are labelled (predictor, term). A predictor without a formula is a last
+        parameter on its natural scale (``alpha`` of the negative binomial).
+        """
+        return self.labels.coefficients(parameters.estimates(self.fit), "params")
 
     @property
     def bse(self) -> pd.Series:
         """Standard errors of the coefficients."""
-        return self.labels.coefficients(self.covariance.standard_errors, "bse")
+        return self.labels.coefficients(parameters.standard_errors(self.fit, self.covariance), "bse")
 
     @property
     def tvalues(self) -> pd.Series:
         """Coefficient over standard error: z, or t where the dispersion is estimated."""
-        return self.labels.coefficients(
-            intervals.statistics(self.fit.theta, self.covariance.standard_errors), "tvalues"
-        )
+        return self.labels.coefficients(parameters.tests(self.fit, self.covariance)[0], "tvalues")
 
     @property
     def pvalues(self) -> pd.Series:
-        """Two-sided p-values of the hypothesis that a coefficient is 0."""
-        return self.labels.coefficients(intervals.p_values(self.tvalues.to_numpy(), self.covariance.df), "pvalues")
+        """Two-sided p-values of the hypothesis that a coefficient is 0; NaN for alpha, of which 0 is the end."""
+        return self.labels.coefficients(parameters.tests(self.fit, self.covariance)[1], "pvalues")
 
     def cov_params(self) -> pd.DataFrame:
         """Covariance matrix of the coefficients."""
-        return self.labels.square(self.covariance.matrix)
+        return self.labels.square(parameters.covariance_matrix(self.fit, self.covariance))
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Wald intervals of level 1 - alpha, columns `lower` and `upper`, on the link scale."""
@@ -199,8 +201,8 @@ class Results:
         Parameters
         ----------
         newdata : data frame (after a formula) or matrix (after arrays), optional
-        which : {"mean", "linear"}
-            Response scale, or link scale.
+        which : {"mean", "linear"} or name of a predictor
+            Response scale; the mean's predictor on the link scale; or another linear predictor (``"dispersion"``).
         offset, exposure : column name, number or array, optional
             Evaluated again from newdata if the fit named a column; must be given if the fit had an array.
         unseen : {"raise", "nan"}

@@ -12,7 +12,7 @@ import pandas as pd
 
 from jaxglm.errors import Status
 from jaxglm.inference import likelihood
-from jaxglm.results.labels import aliased, separated
+from jaxglm.results.labels import aliased, as_text, separated
 from jaxglm.results.tidy import coefficient_table, require_ratio
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class Summary:
         for name, row in zip(self.table.index, self.table.to_numpy(), strict=True):
             estimate, se, statistic, p, low, high = row
             if np.isnan(estimate):
-                lines.append([str(name), "aliased", *[""] * 6])
+                lines.append([as_text(name), "aliased", *[""] * 6])
                 continue
-            lines.append([str(name), number(estimate), number(se), fixed(statistic, 3), p_text(p),
+            lines.append([as_text(name), number(estimate), number(se), fixed(statistic, 3), p_text(p),
                           number(low), number(high), stars(p)])  # fmt: skip
         return lines
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from jaxglm.errors import InputError, InputTypeError
-from jaxglm.inference import intervals, likelihood
+from jaxglm.inference import likelihood, parameters
 from jaxglm.results.labels import ratio_name
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def check_alpha(alpha: float) -> float:
 def conf_int(res: Results, alpha: float = 0.05) -> pd.DataFrame:
     """Wald limits of every coefficient, columns `lower` and `upper`."""
     cov = res.covariance
-    limits = intervals.wald(res.fit.theta, cov.standard_errors, check_alpha(alpha), cov.df)
+    limits = parameters.limits(res.fit, cov, check_alpha(alpha))
     return pd.DataFrame(limits, index=res.labels.terms, columns=["lower", "upper"])
 
 
@@ -35,24 +35,26 @@ def coefficient_table(res: Results, alpha: float = 0.05, exponentiate: bool = Fa
     """Estimate, standard error, statistic, p-value and limits of every coefficient.
 
     With `exponentiate` the estimate and limits are exponentiated and the standard error is
-    exp(b) se(b) (delta method); statistic and p-value still test b = 0.
+    exp(b) se(b) (delta method); statistic and p-value still test b = 0. Parameters on their natural scale
+    (alpha) stay as they are.
     """
     fit, cov = res.fit, res.covariance
-    se = cov.standard_errors
-    statistic = intervals.statistics(fit.theta, se)
+    estimate, se = parameters.estimates(fit), parameters.standard_errors(fit, cov)
+    statistic, p_value = parameters.tests(fit, cov)
     limits = conf_int(res, alpha).to_numpy()
-    estimate = fit.theta
     if exponentiate:
         require_ratio(res)
         with np.errstate(over="ignore"):
-            estimate, limits = np.exp(estimate), np.exp(limits)
-            se = se * estimate
+            ratio = np.exp(estimate)
+            se = np.where(fit.natural, se, se * ratio)
+            limits = np.where(fit.natural[:, None], limits, np.exp(limits))
+        estimate = np.where(fit.natural, estimate, ratio)
     return pd.DataFrame(
         {
             "estimate": estimate,
             "std_error": se,
             "statistic": statistic,
-            "p_value": intervals.p_values(statistic, cov.df),
+            "p_value": p_value,
             "conf_low": limits[:, 0],
             "conf_high": limits[:, 1],
         },
@@ -74,7 +76,8 @@ def require_ratio(res: Results) -> str:
 
 def tidy(res: Results, conf_int: bool = False, alpha: float = 0.05, exponentiate: bool = False) -> pd.DataFrame:
     """One row a coefficient."""
-    table = coefficient_table(res, alpha, exponentiate).rename_axis("term").reset_index()
+    table = coefficient_table(res, alpha, exponentiate)
+    table = table.rename_axis(["predictor", "term"] if table.index.nlevels == 2 else "term").reset_index()
     return table if conf_int else table.drop(columns=["conf_low", "conf_high"])
 
 

@@ -10,17 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxglm.design import Constant, Layout
 from jaxglm.errors import Status
-from jaxglm.families import Family
-from jaxglm.kernels import Facts, Model, Newton, Rows, Survey, Triangle, has_expected
+from jaxglm.kernels import Facts, Model, Newton, Rows, Survey, Triangle
 from jaxglm.precision import host
-from jaxglm.solvers import newton, rank, separation
+from jaxglm.solvers import newton, rank, separation, starts
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.newton import Settings, State
 from jaxglm.sources import Source, block_rows, reduce_rows
 
 #: Above this many numbers in the information the loop is driven from the host, which can be interrupted.
 _DEVICE_COEFFICIENTS = 300
+#: Where a parameter whose log is a predictor may start.
+_LOG_RANGE = (-12.0, 5.0)
+_PLAIN = Newton()
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Solution:
     theta : (P,), 0 where aliased
     expected, observed : Information at theta of the kind that was computed, else None
     rank : Rank
+    held : (P,) bool, coefficients held at the limit of their predictor
     facts : Facts of the survey pass
     status : Status
     n_iter : int
@@ -44,6 +48,7 @@ class Solution:
     expected: Information | None
     observed: Information | None
     rank: rank.Rank
+    held: np.ndarray
     facts: Facts
     status: Status
     n_iter: int
@@ -60,6 +65,11 @@ class _Drive:
     model: Model
     settings: Settings
     passes: Counter = field(default_factory=Counter)
+
+    @property
+    def kernel(self) -> Newton:
+        """What a step needs; the curvature for steps only where it differs from the expected one."""
+        return Newton(scoring=self.model.family.has("scoring"))
 
     def reduce(self, kernel, point, kind: str):
         self.passes[kind] += 1
@@ -106,59 +116,78 @@ def solve(
     family = model.family
     if family.is_canonical:
         curvature = "never"
-    elif not has_expected(family):
+    elif not family.has_expected:
         curvature = "only"
     settings = Settings(
         tol=np.asarray(tol), max_iter=np.asarray(max_iter, np.int32), n_obs=np.asarray(facts.n_obs),
         known_phi=family.dispersion_known, curvature=curvature,
     )  # fmt: skip
     drive = _Drive(source, model, settings)
-    center = _center(facts, family.mean_range)
-    if start is None:
-        theta = _feasible(model, facts, found.active, center)
-    else:
-        theta = np.where(found.active, start, 0.0)
-    state = newton.begin(np.asarray(theta, float), found.active, center, settings, start is None)
+    state, held = _begin(drive, facts, found.active, start)
     state, recession = _run(drive, state)
-    return _finish(drive, state, found, facts, recession, want)
+    return _finish(drive, state, found, held, facts, recession, want)
 
 
-def _center(facts: Facts, mean_range: str) -> float:
-    """Weighted mean of y, pulled inside the range of the mean where every y lies on its boundary."""
-    total, size = float(facts.total), float(facts.size)
-    if size <= 0:
-        return 0.0
-    mean = total / size
-    outside = mean == 0.0 if mean_range == "positive" else mean_range == "unit" and mean in (0.0, 1.0)
-    return (total + 0.5) / (size + 1.0) if outside else mean
+def _begin(drive: _Drive, facts: Facts, active: np.ndarray, start: np.ndarray | None) -> tuple[State, np.ndarray]:
+    """The first state, and which coefficients are held where they are (P,)."""
+    family, layout, settings = drive.model.family, drive.model.layout, drive.settings
+    held = np.zeros(len(active), bool)
+    center = starts.center_of(facts, family.mean_range)
+    if start is not None:
+        return newton.begin(np.where(active, start, 0.0), active, center, settings, False), held
+    ones = starts.constants(layout, facts, active)
+    if not family.has("start"):
+        values = _best_constants(drive, facts)
+        return newton.begin(
+            starts.constant_predictors(ones, values, len(active)), active, center, settings, False
+        ), held
+    mean = starts.on_link_scale(family, center)
+    if family.limit is not None:
+        return _from_limit(drive, active, ones, mean, center)
+    theta = starts.constant_predictors(ones, [mean] + [0.0] * (len(ones) - 1), len(active))
+    return newton.begin(theta, active, center, settings, True), held
 
 
-def _feasible(model: Model, facts: Facts, active: np.ndarray, center: float) -> np.ndarray:
-    """Coefficients with a constant mean where the columns span a constant, else zero."""
-    theta = np.zeros(len(active))
-    p = model.layout.designs[0].n_columns
-    kept = np.flatnonzero(active[:p])
-    if len(kept) == 0:
-        return theta
-    gram = facts.gram[np.ix_(kept, kept)]
-    scale = np.sqrt(np.diagonal(gram))
-    weights = np.linalg.lstsq(gram / np.outer(scale, scale), facts.ones[kept] / scale, rcond=1e-12)[0] / scale
-    # X'1 explained wholly by the columns means that they span the constant.
-    spanned = abs(float(facts.ones[kept] @ weights) / float(facts.n_rows) - 1.0) < 1e-9
-    value = on_link_scale(model.family, center)
-    if spanned and np.isfinite(value):
-        theta[kept] = value * weights
-    return theta
+def _best_constants(drive: _Drive, facts: Facts) -> list[float]:
+    """Constants of all predictors that fit best, for families without starting values; zeros if none are found."""
+    k = drive.model.layout.n_predictors
+    bare = drive.source.replace(lambda rows: rows._replace(x=((),) * k))
+    model = Model(drive.model.family, Layout((Constant(),) * k))
+    small = _Drive(bare, model, replace(drive.settings, tol=np.asarray(1e-4)), drive.passes)
+    state = newton.begin(np.zeros(k), np.ones(k, bool), 0.0, small.settings, False)
+    state = _loop(small, state)
+    theta = np.asarray(state.theta)
+    return theta.tolist() if np.isfinite(theta).all() and np.isfinite(float(state.value)) else [0.0] * k
 
 
-def on_link_scale(family: Family, mean: float) -> float:
-    """The link of a mean."""
-    return float(_link(family, np.asarray(mean, float)))
+def _from_limit(
+    drive: _Drive, active: np.ndarray, ones: list[np.ndarray | None], mean: float, center: float
+) -> tuple[State, np.ndarray]:
+    """Fit with the last predictor at its limit; then where the whole fit starts, or that the limit is the estimate.
 
-
-@jax.jit
-def _link(family: Family, mean: jax.Array) -> jax.Array:
-    return family.link.link(mean)
+    At the limit the derivative of the log-likelihood in the parameter whose log the predictor is tells whether the
+    limit is the maximum; the Fisher step of that parameter is its moment estimate.
+    """
+    family, layout, settings = drive.model.family, drive.model.layout, drive.settings
+    last = np.arange(len(active)) >= layout.n_coefficients - layout.designs[-1].n_columns
+    values = [mean] + [0.0] * (len(ones) - 2) + [family.limit]
+    theta = starts.constant_predictors(ones, values, len(active))
+    if ones[-1] is None:
+        return newton.begin(theta, active, center, settings, False), np.zeros(len(active), bool)
+    state, _ = _run(drive, newton.begin(theta, active & ~last, center, settings, True))
+    if Status(int(state.status)) not in (Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.SEPARATED):
+        return state, last
+    point = newton.Point(state.theta, np.asarray(False), np.asarray(False), state.center)
+    totals = drive.reduce(drive.kernel, point, "limit")
+    one = ones[-1]
+    slope, curvature = -float(one @ np.asarray(totals.gradient)), float(one @ np.asarray(totals.information) @ one)
+    if slope <= 0 and (active & last).sum() == 1:
+        state = state._replace(theta=np.asarray(state.theta) + np.asarray(state.direction))
+        return _with_status(state, Status.NO_OVERDISPERSION), last
+    step = np.log1p(max(slope, 0.0) / curvature) if curvature > 0 else -family.limit
+    begin = np.clip(family.limit + step, *_LOG_RANGE)
+    theta = np.where(last, begin * one, np.asarray(state.theta))
+    return newton.begin(theta, active, center, settings, False), np.zeros(len(active), bool)
 
 
 def _with_status(state: State, status: Status) -> State:
@@ -170,7 +199,8 @@ def _run(drive: _Drive, state: State) -> tuple[State, np.ndarray | None]:
     n_checks = 0
     loop = _loop
     while True:
-        state = loop(drive, state)
+        if int(state.status) == Status.RUNNING or loop is _qr_loop:
+            state = loop(drive, state)
         status = Status(int(state.status))
         if status is Status.ILL_CONDITIONED:
             loop = _qr_loop
@@ -198,11 +228,11 @@ def _loop(drive: _Drive, state: State) -> State:
     rows = drive.source.resident
     if rows is not None and drive.model.layout.n_coefficients <= _DEVICE_COEFFICIENTS:
         block = block_rows(drive.model, rows.y.shape[0])
-        state, turns = device_loop(drive.model, rows, state, drive.settings, block)
+        state, turns = device_loop(drive.model, rows, state, drive.settings, block, drive.kernel)
         drive.passes["newton"] += int(turns)
         return state
     while int(state.status) == Status.RUNNING:
-        totals = drive.reduce(Newton(), _trial(state), "newton")
+        totals = drive.reduce(drive.kernel, _trial(state), "newton")
         state = _advance(state, totals, drive.settings)
     return state
 
@@ -211,13 +241,15 @@ _trial = jax.jit(newton.trial)
 _advance = jax.jit(newton.advance)
 
 
-@partial(jax.jit, static_argnames=("block",))
-def device_loop(model: Model, rows: Rows, state: State, settings: Settings, block: int) -> tuple[State, jax.Array]:
+@partial(jax.jit, static_argnames=("block", "kernel"))
+def device_loop(
+    model: Model, rows: Rows, state: State, settings: Settings, block: int, kernel: Newton = _PLAIN
+) -> tuple[State, jax.Array]:
     """The whole iteration as one loop on the device; also the number of its evaluations."""
 
     def body(carry):
         state, turns = carry
-        totals = reduce_rows(Newton(), model, newton.trial(state), rows, block)
+        totals = reduce_rows(kernel, model, newton.trial(state), rows, block)
         return newton.advance(state, totals, settings), turns + 1
 
     return jax.lax.while_loop(lambda c: c[0].status == Status.RUNNING, body, (state, jnp.zeros((), jnp.int32)))
@@ -236,7 +268,7 @@ def _qr_loop(drive: _Drive, state: State) -> State:
     )
     while int(state.status) == Status.RUNNING:
         point = _trial(state)
-        totals = drive.reduce(Newton(), point, "newton")
+        totals = drive.reduce(drive.kernel, point, "newton")
         triangle = drive.reduce(Triangle(), point, "qr")
         state = _advance_qr(state, totals, triangle, settings)
     return state
@@ -260,7 +292,7 @@ def qr_step(triangle: jax.Array, active: jax.Array) -> tuple[Information, jax.Ar
     return Information(upper[:-1, :-1].T, scale, active), jnp.where(active, solution / scale, 0.0)
 
 
-def _finish(drive: _Drive, state: State, found, facts: Facts, recession, want: tuple[str, ...]) -> Solution:
+def _finish(drive: _Drive, state: State, found, held, facts: Facts, recession, want: tuple[str, ...]) -> Solution:
     """Take the last step, and make the information matrices that are wanted."""
     status = Status(int(state.status))
     theta = np.asarray(state.theta)
@@ -271,21 +303,22 @@ def _finish(drive: _Drive, state: State, found, facts: Facts, recession, want: t
     tolerance = float(state.length) * (rate / (1 - rate) if rate < 0.9 else 1.0)
     kinds = {"expected": None, "observed": None}
     canonical = drive.model.family.is_canonical
-    available = has_expected(drive.model.family)
+    available, scored = drive.model.family.has_expected, drive.kernel.scoring
+    estimated = found.active & ~held
     for kind in want:
         observed = kind == "observed" or not available
-        if drive.passes["qr"] and not observed:
+        if drive.passes["qr"] and not observed and not scored:
             point = newton.Point(theta, np.asarray(False), np.asarray(False), state.center)
-            kinds[kind] = host(_qr_step(drive.reduce(Triangle(), point, "qr"), found.active)[0])
+            kinds[kind] = host(_qr_step(drive.reduce(Triangle(), point, "qr"), estimated)[0])
             continue
-        if canonical or bool(state.information_observed) == observed:
+        if canonical or (bool(state.information_observed) == observed and (observed or not scored)):
             matrix = state.information
         else:
             point = newton.Point(theta, np.asarray(observed), np.asarray(False), state.center)
             matrix = drive.reduce(Newton(), point, "information").information
-        kinds[kind] = factor(matrix, found.active)
+        kinds[kind] = factor(matrix, estimated)
     return Solution(
-        theta=theta, expected=kinds["expected"], observed=kinds["observed"], rank=found, facts=facts,
+        theta=theta, expected=kinds["expected"], observed=kinds["observed"], rank=found, held=held, facts=facts,
         status=status, n_iter=int(state.n_iter), n_passes=dict(drive.passes), tolerance=tolerance, recession=recession,
     )  # fmt: skip
 

@@ -1,0 +1,62 @@
+"""Where an iteration begins."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from jaxglm.design import Layout
+from jaxglm.families import Family
+from jaxglm.kernels import Facts
+
+
+def center_of(facts: Facts, mean_range: str) -> float:
+    """Weighted mean of y, pulled inside the range of the mean where every y lies on its boundary."""
+    total, size = float(facts.total), float(facts.size)
+    if size <= 0:
+        return 0.0
+    mean = total / size
+    outside = mean == 0.0 if mean_range == "positive" else mean_range == "unit" and mean in (0.0, 1.0)
+    return (total + 0.5) / (size + 1.0) if outside else mean
+
+
+def constants(layout: Layout, facts: Facts, active: np.ndarray) -> list[np.ndarray | None]:
+    """For each predictor the coefficients (P,) that make it 1 in every row, or None where its columns cannot."""
+    found: list[np.ndarray | None] = []
+    start = 0
+    for design in layout.designs:
+        kept = start + np.flatnonzero(active[start : start + design.n_columns])
+        start += design.n_columns
+        if len(kept) == 0:
+            found.append(None)
+            continue
+        gram = facts.gram[np.ix_(kept, kept)]
+        scale = np.sqrt(np.diagonal(gram))
+        weights = np.linalg.lstsq(gram / np.outer(scale, scale), facts.ones[kept] / scale, rcond=1e-12)[0] / scale
+        # X'1 explained wholly by the columns means that they span the constant.
+        if abs(float(facts.ones[kept] @ weights) / float(facts.n_rows) - 1.0) > 1e-9:
+            found.append(None)
+            continue
+        whole = np.zeros(len(active))
+        whole[kept] = weights
+        found.append(whole)
+    return found
+
+
+def constant_predictors(ones: list[np.ndarray | None], values: list[float], n_coefficients: int) -> np.ndarray:
+    """Coefficients (P,) with each predictor at a constant where its columns span one (and it is finite), else zero."""
+    theta = np.zeros(n_coefficients)
+    for one, value in zip(ones, values, strict=True):
+        if one is not None and np.isfinite(value):
+            theta += value * one
+    return theta
+
+
+def on_link_scale(family: Family, mean: float) -> float:
+    """The link of a mean."""
+    return float(_link(family, np.asarray(mean, float)))
+
+
+@jax.jit
+def _link(family: Family, mean: jax.Array) -> jax.Array:
+    return family.link.link(mean)
