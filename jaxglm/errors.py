@@ -113,9 +113,9 @@ _SENTENCES = {
     Status.NOT_FINITE: "The likelihood is not finite at any start that was tried; give start=, or another link.",
     Status.ILL_CONDITIONED: "The normal equations are too ill-conditioned; the solver changes to QR.",
     Status.NO_OVERDISPERSION: (
-        "The counts vary no more than Poisson counts do, so the estimate of alpha is 0, the end of its range, without a "
-        "standard error, and the other estimates are those of Poisson; use family='poisson', or 'quasipoisson' if the "
-        "counts vary less."
+        "The counts vary no more than Poisson counts do, so the estimate of alpha is 0, the end of its range (without "
+        "a standard error), and the other estimates are those of Poisson; use family='poisson', or 'quasipoisson' if "
+        "the counts vary less."
     ),
     Status.SUSPECT: "Steps shrink too slowly; the solver checks for separation.",
 }

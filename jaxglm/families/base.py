@@ -173,6 +173,11 @@ class Family(ABC):
         """Whether there is an expected information."""
         return self.linear_in_y or self.has("expected")
 
+    @property
+    def title(self) -> str:
+        """The name with its known numbers, for tables."""
+        return self.name
+
     def __str__(self) -> str:
         return f"{type(self).__name__}({self.link})"
 

@@ -105,6 +105,11 @@ class CustomFamily(Family):
     def valid(self, eta: jax.Array) -> jax.Array:
         return jnp.all(jnp.isfinite(eta))
 
+    @property
+    def title(self) -> str:
+        name = getattr(self.function, "__name__", "<lambda>")
+        return "custom" if name == "<lambda>" else name
+
     def __str__(self) -> str:
         name = getattr(self.function, "__name__", "custom")
         return f"CustomFamily({'' if name == '<lambda>' else name + ': '}{', '.join(self.names)})"

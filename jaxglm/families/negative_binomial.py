@@ -167,6 +167,10 @@ class NegativeBinomial(Family):
     def boundary(self, y, aux: Aux) -> jax.Array:
         return jnp.where(y == 0, -1.0, 0.0) if self.link.recedes[0] else jnp.zeros_like(y)
 
+    @property
+    def title(self) -> str:
+        return self.name if self.alpha is None else f"{self.name}, alpha = {self.alpha:.6g}"
+
     def __str__(self) -> str:
         known = "" if self.alpha is None else f", alpha={self.alpha:.6g}"
         return f"NegativeBinomial({self.link}{known})"

@@ -200,6 +200,10 @@ class Tweedie(Family):
         falls = self._has_zero and self.link.recedes[0]
         return jnp.where(y == 0, -1.0, 0.0) if falls else jnp.zeros_like(y)
 
+    @property
+    def title(self) -> str:
+        return f"tweedie, power = {self.power:.6g}"
+
     def __str__(self) -> str:
         return f"Tweedie({self.link}, power={self.power:.6g})"
 

@@ -30,7 +30,10 @@ class FitSums(NamedTuple):
 
 @dataclass(frozen=True)
 class Statistics(Kernel):
-    """Deviance, null deviance (mean predictor = null + offset, others as fitted), Pearson chi-squared, and the log-likelihood at phi."""
+    """Deviance, null deviance, Pearson chi-squared, and the log-likelihood at phi.
+
+    The null model's mean predictor is a constant and the offset; other predictors are as fitted.
+    """
 
     def map(self, model: Model, point: FitPoint, rows: Rows) -> FitSums:
         family = model.family

@@ -141,8 +141,8 @@ def _left(res: Results, fit, family) -> list[tuple[str, str]]:
     formula = res.labels.formula
     return [
         ("Formula", textwrap.shorten(formula, 60)) if formula else ("Response", res.labels.response),
-        ("Family", family.name),
-        ("Link", family.link.name),
+        ("Family", family.title),
+        ("Link", str(family.link)),
         ("Covariance", f"{res.covariance.kind}, {fit.information} information"),
         ("Solver", f"Newton, {fit.n_iter} iterations"),
         ("Status", fit.status.name.lower().replace("_", " ")),
@@ -182,7 +182,15 @@ def _notes(res: Results, exponentiate: bool) -> list[str]:
         notes.append(f"Aliased: {name} = {words}; dropped.")
     if exponentiate:
         notes.append("Estimates and limits are exponentiated; z or t and p test a ratio of 1.")
-    if not family.dispersion_known:
+    if fit.natural.any():
+        names = ", ".join(np.array(labels.texts)[fit.natural])
+        notes.append(
+            f"{names}: estimated with the coefficients; standard error by the delta method, interval made on the log "
+            "scale, no test because 0 is the end of its range."
+        )
+    if not family.dispersion_known and not family.has("logpdf"):
+        notes.append("Scale is Pearson chi2 / df residual. A quasi family has no likelihood, hence no AIC and BIC.")
+    elif not family.dispersion_known:
         notes.append(
             "Scale is Pearson chi2 / df residual. Log-likelihood, AIC and BIC use deviance / n as the dispersion and "
             "count it as a parameter, as in R."

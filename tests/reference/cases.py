@@ -14,10 +14,16 @@ import jaxglm as jg
 HERE = Path(__file__).parent
 FAMILIES = {
     "gaussian": "gaussian", "binomial": "binomial", "poisson": "poisson", "Gamma": "gamma",
-    "inverse.gaussian": "inverse_gaussian",
+    "inverse.gaussian": "inverse_gaussian", "quasipoisson": "quasipoisson", "quasibinomial": "quasibinomial",
 }  # fmt: skip
-LINKS = {"1/mu^2": "inverse_squared", "identity": "identity", "log": "log", "logit": "logit", "probit": "probit",
-         "cloglog": "cloglog", "inverse": "inverse", "sqrt": "sqrt"}  # fmt: skip
+VARIANCES = {"mu^2": lambda mu: mu**2, "mu^3": lambda mu: mu**3}
+#: Families that take a number or a function, from the parameters in the file.
+PARAMETRIC = {
+    "negative.binomial": lambda p: jg.NegativeBinomial(p.get("alpha")),
+    "tweedie": lambda p: jg.Tweedie(p["power"]),
+    "quasi": lambda p: jg.Quasi(VARIANCES[p["variance"]]),
+}
+LINKS = {"1/mu^2": "inverse_squared", "cauchit": "cauchit", "loglog": "loglog"}
 
 
 def load() -> dict[str, dict]:
@@ -32,11 +38,6 @@ def load() -> dict[str, dict]:
 
 
 CASES = load()
-
-
-def supported(case: dict) -> bool:
-    """Whether the family and the link exist."""
-    return case["family"] in FAMILIES and case["link"] in LINKS and not case.get("family_params")
 
 
 def frame(case: dict) -> pd.DataFrame:
@@ -66,8 +67,11 @@ def arguments(case: dict) -> tuple[str, dict]:
         options["freq_weights" if "freq" in meaning else "var_weights"] = case["weights"]["column"]
     if case.get("offset"):
         options["offset"] = case["offset"]["column"]
-    options["family"] = FAMILIES[case["family"]]
-    options["link"] = LINKS[case["link"]]
+    params = case.get("family_params") or {}
+    name = case["family"]
+    options["family"] = FAMILIES[name] if name in FAMILIES else PARAMETRIC[name](params)
+    power = params.get("link_power")
+    options["link"] = jg.links.Power(power) if power else LINKS.get(case["link"], case["link"])
     return f"{left} ~ {case['formula_py']}", options
 
 
