@@ -34,6 +34,7 @@ from jaxglm.families import (
     Tweedie,
     custom_family,
 )
+from jaxglm.intake.response import suggest_family
 from jaxglm.links import Link
 from jaxglm.results import PredictionResults, Results
 
@@ -74,4 +75,5 @@ __all__ = [
     "fit",
     "glm",
     "links",
+    "suggest_family",
 ]

@@ -41,6 +41,7 @@ def glm(
     freq_weights: Any = None,
     var_weights: Any = None,
     prob_weights: Any = None,
+    aux: Mapping[str, Any] | None = None,
     solver: str = "auto",
     information: str = "expected",
     start: Any = None,
@@ -59,14 +60,16 @@ def glm(
 
     Parameters
     ----------
-    formula : str
+    formula : str, or dict of str by predictor
         Wilkinson/R syntax: ``"y ~ x1 * C(f) + log(x2) + offset(log(t))"``; ``cbind(success, failure) ~ ...`` for
-        counts of two outcomes.
+        counts of two outcomes. Families with several predictors take one formula for each, of which only the first
+        has a response: ``{"mean": "y ~ x", "dispersion": "~ z"}``.
     data : data frame, or callable
         pandas, polars, pyarrow, or a dict of arrays. A callable that returns an iterator of frames is read anew at
         every pass, so the rows never have to fit in memory together.
     family : str or Family
-        "gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", or an object such as ``jg.Poisson()``.
+        "gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "negative_binomial", "quasipoisson",
+        "quasibinomial", or an object such as ``jg.Tweedie(power=1.5)`` or one of :func:`jaxglm.custom_family`.
     link : str or Link, optional
         By default the family's own (identity, logit, log, inverse, inverse_squared).
     offset : str or array, optional
@@ -78,6 +81,8 @@ def glm(
     freq_weights, var_weights, prob_weights : str or array, optional
         A row stands for w rows; a row is w times as precise (R's ``weights=``); a row was sampled with probability
         proportional to 1/w (standard errors are then the survey sandwich). Rows of weight 0 count as absent.
+    aux : dict of str to column name or array, optional
+        Where a family of your own finds the columns that it reads; by default under their own names.
     solver : {"auto", "newton", "irls"}
         "irls" steps with the expected information only; "newton" with the observed wherever that is positive
         definite; "auto" starts with expected and ends with observed. All reach the same optimum.
@@ -127,7 +132,9 @@ def glm(
     """
     resolve.refuse_unknown(unknown, options_of(glm))
     family = resolve.family(family, link)
-    beside = Beside(offset, exposure, trials, freq_weights, var_weights, prob_weights)
+    beside = Beside(
+        offset, exposure, trials, freq_weights, var_weights, prob_weights, resolve.aux(aux, family, named=True)
+    )
     resolve.choice("missing", missing, ("drop", "raise"))
     behavior = _Behavior(keep_data, on_separation, on_failure)
     placed = resolve.devices(devices)
@@ -153,7 +160,7 @@ def glm(
             options,
             behavior,
             response=intake.spec.response_name,
-            formula="; ".join(spec.text for spec in intake.specs),
+            formula=intake.text,
         )
 
 
@@ -171,6 +178,7 @@ def fit(
     freq_weights: Any = None,
     var_weights: Any = None,
     prob_weights: Any = None,
+    aux: Mapping[str, Any] | None = None,
     solver: str = "auto",
     information: str = "expected",
     start: Any = None,
@@ -197,8 +205,8 @@ def fit(
         as the intercept of the null model.
     names : sequence of str, optional
         Names of the columns; by default those of a frame, else x1, x2, ...
-    family, link, offset, exposure, trials, freq_weights, var_weights, prob_weights, solver, information, start, tol,
-    max_iter, use_t, missing, keep_data, devices, on_separation, on_failure
+    family, link, offset, exposure, trials, freq_weights, var_weights, prob_weights, aux, solver, information, start,
+    tol, max_iter, use_t, missing, keep_data, devices, on_separation, on_failure
         As in :func:`jaxglm.glm`; vectors are given as values.
 
     Returns
@@ -220,7 +228,9 @@ def fit(
     """
     resolve.refuse_unknown(unknown, options_of(fit))
     family = resolve.family(family, link)
-    beside = Beside(offset, exposure, trials, freq_weights, var_weights, prob_weights)
+    beside = Beside(
+        offset, exposure, trials, freq_weights, var_weights, prob_weights, resolve.aux(aux, family, named=False)
+    )
     resolve.choice("missing", missing, ("drop", "raise"))
     behavior = _Behavior(keep_data, on_separation, on_failure)
     placed = resolve.devices(devices)

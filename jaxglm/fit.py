@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxglm.design import Constant, Dense, Layout
 from jaxglm.errors import DataError, FitError, Status, row_count
+from jaxglm.families import suggest
 from jaxglm.kernels import FitPoint, Meat, Model, Newton, Point, Statistics, Unsound
 from jaxglm.solvers import drive, starts
 from jaxglm.solvers.information import Information
@@ -211,12 +212,8 @@ def _check(source, model, facts, name_row, name_column) -> None:
 
 def _other_family(y: np.ndarray) -> str:
     """Which families could have such a response."""
-    y = y[np.isfinite(y)]
-    if len(y) and np.all((y >= 0) & (y <= 1)):
-        return " A response between 0 and 1 suits the binomial family."
-    if len(y) and np.all(y >= 0):
-        return " Counts suit the Poisson family; zeros suit neither Gamma nor inverse Gaussian."
-    return " Negative values suit the Gaussian family."
+    found = suggest(y)
+    return f" It holds {found.values}, as the {found.names[0]} family has them." if found.names else ""
 
 
 def _null_constant(source, model, facts, solution, has_intercept, has_offset, options) -> tuple[np.ndarray, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,6 +151,26 @@ def devices(value: Any) -> Devices:
             "devices must be None, 'all' or a non-empty list of jax devices, such as jax.devices()[:2]"
         )
     return Devices(found)
+
+
+def aux(value: Any, family: Family, *, named: bool) -> dict[str, Any]:
+    """Where each column that the family reads comes from; by its own name where there is a data frame.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        Not a dict, a name that the family does not read, or one without values.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise InputTypeError(f"aux must be a dict from the family's names to columns or arrays, not {value!r}")
+    given = dict(value or {})
+    for name in given:
+        if name not in family.aux_names:
+            raise InputError(f"the {family.name} family reads no {name!r}.{near(str(name), family.aux_names)}")
+    missing = [name for name in family.aux_names if name not in given]
+    if missing and not named:
+        raise InputError(f"the family reads {missing[0]!r}; give its values as aux={{{missing[0]!r}: ...}}")
+    return {name: given.get(name, name) for name in family.aux_names}
 
 
 def refuse_unknown(unknown: dict[str, Any], known: list[str]) -> None:

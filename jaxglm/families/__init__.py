@@ -9,6 +9,7 @@ from jaxglm.families.inverse_gaussian import InverseGaussian
 from jaxglm.families.negative_binomial import NegativeBinomial
 from jaxglm.families.poisson import Poisson
 from jaxglm.families.quasi import Quasi, QuasiBinomial, QuasiPoisson
+from jaxglm.families.suggest import Suggestion, suggest, suggest_for_labels
 from jaxglm.families.tweedie import Tweedie
 
 #: Every family that can be named by a string.
@@ -38,6 +39,9 @@ __all__ = [
     "Quasi",
     "QuasiBinomial",
     "QuasiPoisson",
+    "Suggestion",
     "Tweedie",
     "custom_family",
+    "suggest",
+    "suggest_for_labels",
 ]

@@ -178,6 +178,11 @@ class Family(ABC):
         """The name with its known numbers, for tables."""
         return self.name
 
+    @property
+    def link_title(self) -> str:
+        """The link, for tables."""
+        return str(self.link)
+
     def __str__(self) -> str:
         return f"{type(self).__name__}({self.link})"
 

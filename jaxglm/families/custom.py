@@ -110,6 +110,10 @@ class CustomFamily(Family):
         name = getattr(self.function, "__name__", "<lambda>")
         return "custom" if name == "<lambda>" else name
 
+    @property
+    def link_title(self) -> str:
+        return "inside the likelihood"
+
     def __str__(self) -> str:
         name = getattr(self.function, "__name__", "custom")
         return f"CustomFamily({'' if name == '<lambda>' else name + ': '}{', '.join(self.names)})"

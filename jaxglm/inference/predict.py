@@ -36,7 +36,7 @@ class Prediction:
     inverse: Callable | None
 
     def interval(self, alpha: float, which: str) -> np.ndarray:
-        """Limits (m, 2) for "linear" or "mean"; those of the mean are the limits of eta, transformed.
+        """Limits (m, 2) of the mean for "mean", else of eta; those of the mean are the limits of eta, transformed.
 
         Transforming keeps the limits inside the range of the mean, which estimate +- z se does not; only a mean that
         depends on several predictors has the latter.
@@ -44,7 +44,7 @@ class Prediction:
         if which == "mean" and self.inverse is None:
             return wald(self.mean, self.mean_se, alpha, self.df)
         limits = wald(self.eta, self.eta_se, alpha, self.df)
-        if which == "linear":
+        if which != "mean":
             return limits
         with precision.scope():
             return np.sort(np.asarray(self.inverse(jnp.asarray(limits))), axis=1)

@@ -8,9 +8,17 @@ from jaxglm import precision
 from jaxglm.errors import InputError, NotAvailableError, near
 from jaxglm.fit import Fit
 from jaxglm.inference.predict import values
-from jaxglm.kernels import Predictors, Residuals
+from jaxglm.kernels import Anscombe, Predictors, Residuals, Tails
 
-KINDS = ("response", "pearson", "deviance", "working")
+#: What each kind of residual needs of the family.
+KINDS = {
+    "response": ("mean",), "pearson": ("mean", "variance"), "deviance": ("mean", "unit_deviance"),
+    "working": ("mean",), "anscombe": ("mean", "variance"), "quantile": ("cdf",),
+}  # fmt: skip
+_WORDS = {
+    "mean": "the mean", "variance": "the variance", "unit_deviance": "a deviance",
+    "cdf": "a distribution function", "sample": "a distribution to draw from",
+}  # fmt: skip
 
 
 def need_rows(fit: Fit, what: str):
@@ -20,7 +28,14 @@ def need_rows(fit: Fit, what: str):
     return fit.source
 
 
-def residuals(fit: Fit, kind: str = "deviance") -> np.ndarray:
+def require(fit: Fit, method: str, what: str) -> None:
+    """An error if the family lacks a method that something needs."""
+    family = fit.model.family
+    if not family.has(method):
+        raise NotAvailableError(f"{what} needs {_WORDS[method]}, which the {family.title} family does not have")
+
+
+def residuals(fit: Fit, kind: str = "deviance", seed: int = 0) -> np.ndarray:
     """Residuals of every fitted row, (n,).
 
     Parameters
@@ -28,13 +43,40 @@ def residuals(fit: Fit, kind: str = "deviance") -> np.ndarray:
     kind : str
         "response" y - mu; "pearson" (y - mu) sqrt(w / V(mu)); "deviance" sign(y - mu) sqrt(w d);
         "working" (y - mu) d eta / d mu. w is the prior weight of the row (1 under freq_weights, where a row
-        stands for several observations with the same residual).
+        stands for several observations with the same residual). "anscombe" is the difference on the scale where y is
+        most nearly normal, over its standard deviation there. "quantile" is the standard normal quantile of the
+        probability of a value below y, drawn at random within the step of a discrete distribution (Dunn and Smyth
+        1996); it is standard normal if the model is right, up to the estimation of its parameters.
+    seed : int
+        For "quantile" where y is discrete.
+
+    Raises
+    ------
+    NotAvailableError
+        The rows were not kept, or the family lacks what the kind needs.
     """
     if kind not in KINDS:
         raise InputError(f"unknown kind of residual {kind!r}.{near(kind, KINDS)}")
+    for method in KINDS[kind]:
+        require(fit, method, f"resid({kind!r})")
     source = need_rows(fit, "resid()")
     with precision.scope():
+        if kind == "anscombe":
+            return source.map_rows(Anscombe(), fit.model, fit.coefficients)
+        if kind == "quantile":
+            return _quantile(source.map_rows(Tails(), fit.model, (fit.coefficients, np.asarray(fit.scale))), seed)
         return source.map_rows(Residuals(), fit.model, fit.coefficients)[kind]
+
+
+def _quantile(tails: np.ndarray, seed: int) -> np.ndarray:
+    """Normal quantiles of a point between P(Y < y) and P(Y <= y), taken from the nearer tail."""
+    from scipy import special
+
+    at, below, above, reached = tails.T
+    share = np.random.default_rng(seed).uniform(size=len(tails))
+    lower = below + share * (at - below)
+    upper = above + (1.0 - share) * (reached - above)
+    return np.where(lower < 0.5, special.ndtri(lower), -special.ndtri(upper))
 
 
 def linear_predictor(fit: Fit) -> np.ndarray:
@@ -46,5 +88,6 @@ def linear_predictor(fit: Fit) -> np.ndarray:
 
 def fitted(fit: Fit) -> np.ndarray:
     """Mean of every fitted row on the response scale, (n,)."""
+    require(fit, "mean", "fittedvalues")
     source = need_rows(fit, "fitted values")
     return values(fit, source)["mean"]

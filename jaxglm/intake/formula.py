@@ -55,6 +55,13 @@ class FormulaIntake:
         return self.specs[0]
 
     @property
+    def text(self) -> str:
+        """The formulas, for tables."""
+        if not self.named:
+            return self.spec.text
+        return "; ".join(f"{p}: {spec.text}" for p, spec in zip(self.family.predictors, self.specs, strict=True))
+
+    @property
     def names(self) -> tuple[Any, ...]:
         if self.named:
             pairs = zip(self.family.predictors, self.specs, strict=True)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from jaxglm.errors import DataError
-from jaxglm.families import Family
+from jaxglm.families import Family, Suggestion, suggest, suggest_for_labels
 from jaxglm.frames import Column, Datetime, Factor
+from jaxglm.frames.read import to_column
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,45 @@ def encoder(column: Column, levels: Sequence[Any], name: str, family: Family) ->
             f"choose one outcome, as in I({name} == {levels[-1]!r}) ~ ..."
         )
     return Encoder(name, (levels[0], levels[1]))
+
+
+def suggest_family(y: Any) -> Suggestion:
+    """Which families a response could have, by the values it takes.
+
+    Parameters
+    ----------
+    y : array or Series (n,)
+        Numbers, booleans, or text; missing values are left out.
+
+    Returns
+    -------
+    Suggestion
+        Its ``names`` go into ``family=``; printed it explains itself.
+
+    Raises
+    ------
+    DataError
+        Dates, times, or more than one dimension.
+
+    Notes
+    -----
+    The support of y says which families are possible, not which one is right: that depends on the distribution of
+    y given x, which only a fit shows.
+
+    Examples
+    --------
+    >>> import jaxglm as jg
+    >>> jg.suggest_family([0, 3, 1, 7]).names
+    ('poisson', 'negative_binomial', 'quasipoisson')
+    """
+    if len(np.shape(y)) != 1:
+        raise DataError(f"y must be one column of values, but has shape {np.shape(y)}")
+    column = to_column(y, "y")
+    if isinstance(column, Datetime):
+        raise DataError("y holds dates or times; model a number, such as elapsed days")
+    if isinstance(column, Factor) and not column.boolean:
+        return suggest_for_labels(int(np.sum(column.present())))
+    return suggest(np.asarray(column.values, float))
 
 
 def from_counts(success: np.ndarray, failure: np.ndarray, name_row) -> tuple[np.ndarray, np.ndarray]:

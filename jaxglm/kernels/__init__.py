@@ -1,6 +1,7 @@
 """Kernels: what is summed, combined or computed over rows."""
 
 from jaxglm.kernels.base import Kernel, Model, RowMap, Rows
+from jaxglm.kernels.distribution import Anscombe, Given, Tails
 from jaxglm.kernels.meat import Meat
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
 from jaxglm.kernels.rows import row_terms
@@ -11,6 +12,9 @@ from jaxglm.kernels.triangle import Triangle
 from jaxglm.kernels.values import Columns, Dependence, Predictions, Predictors, Residuals, Unsound
 
 __all__ = [
+    "Anscombe",
+    "Given",
+    "Tails",
     "Boundaries",
     "Columns",
     "Dependence",

@@ -59,6 +59,11 @@ class Labels:
         """A Series over the fitted rows."""
         return pd.Series(np.asarray(values, float), index=self.row_index(len(values)), name=name)
 
+    def draws(self, values: np.ndarray) -> pd.DataFrame:
+        """A frame over the fitted rows with one column a draw."""
+        names = [f"sim_{k + 1}" for k in range(values.shape[1])]
+        return pd.DataFrame(values, index=self.row_index(len(values)), columns=names)
+
     def row_index(self, n: int) -> pd.Index:
         """Labels of the n fitted rows."""
         return self.index if self.index is not None else pd.RangeIndex(n)

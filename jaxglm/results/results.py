@@ -12,6 +12,7 @@ from jaxglm.fit import Fit
 from jaxglm.inference import covariance as cov
 from jaxglm.inference import likelihood, parameters, residuals
 from jaxglm.inference.covariance import Covariance
+from jaxglm.inference.simulate import simulate
 from jaxglm.plot import Plot
 from jaxglm.results import predicted, summary, tidy
 from jaxglm.results.labels import Labels
@@ -183,9 +184,23 @@ class Results:
         """eta of each fitted row, offset included."""
         return self.labels.rows(residuals.linear_predictor(self.fit)[:, 0], "linear_predictor")
 
-    def resid(self, kind: str = "deviance") -> pd.Series:
-        """Residuals of each fitted row: "response", "pearson", "deviance" or "working"."""
-        return self.labels.rows(residuals.residuals(self.fit, kind), f"resid_{kind}")
+    def resid(self, kind: str = "deviance", *, seed: int = 0) -> pd.Series:
+        """Residuals of each fitted row: "response", "pearson", "deviance", "working", "anscombe" or "quantile".
+
+        `seed` is for "quantile", which is randomized where the response is discrete.
+        """
+        return self.labels.rows(residuals.residuals(self.fit, kind, seed), f"resid_{kind}")
+
+    def simulate(self, n: int = 1, seed: int | None = None) -> pd.DataFrame:
+        """`n` new responses for each fitted row, drawn from the fitted distribution; one column a draw.
+
+        Parameters
+        ----------
+        n : int
+        seed : int, optional
+            The same seed gives the same draws on every machine and device; without it they differ from call to call.
+        """
+        return self.labels.draws(simulate(self.fit, n, seed))
 
     def predict(
         self,

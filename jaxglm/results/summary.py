@@ -130,7 +130,7 @@ def summarize(res: Results, alpha: float = 0.05, exponentiate: bool = False) -> 
         f"{_percent(1 - alpha / 2)}]",
     )
     residuals = None
-    if fit.source is not None and fit.n_rows <= _QUANTILE_ROWS:
+    if fit.source is not None and fit.n_rows <= _QUANTILE_ROWS and family.has("unit_deviance"):
         values = np.quantile(res.resid("deviance"), [0, 0.25, 0.5, 0.75, 1])
         residuals = pd.Series(values, index=["min", "1Q", "median", "3Q", "max"])
     facts = tuple((*left, *right) for left, right in zip(_left(res, fit, family), _right(fit, family), strict=True))
@@ -142,7 +142,7 @@ def _left(res: Results, fit, family) -> list[tuple[str, str]]:
     return [
         ("Formula", textwrap.shorten(formula, 60)) if formula else ("Response", res.labels.response),
         ("Family", family.title),
-        ("Link", str(family.link)),
+        ("Link", family.link_title),
         ("Covariance", f"{res.covariance.kind}, {fit.information} information"),
         ("Solver", f"Newton, {fit.n_iter} iterations"),
         ("Status", fit.status.name.lower().replace("_", " ")),
@@ -182,8 +182,9 @@ def _notes(res: Results, exponentiate: bool) -> list[str]:
         notes.append(f"Aliased: {name} = {words}; dropped.")
     if exponentiate:
         notes.append("Estimates and limits are exponentiated; z or t and p test a ratio of 1.")
-    if fit.natural.any():
-        names = ", ".join(np.array(labels.texts)[fit.natural])
+    natural = fit.natural & fit.active
+    if natural.any():
+        names = ", ".join(np.array(labels.texts)[natural])
         notes.append(
             f"{names}: estimated with the coefficients; standard error by the delta method, interval made on the log "
             "scale, no test because 0 is the end of its range."

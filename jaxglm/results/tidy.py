@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from jaxglm.errors import InputError, InputTypeError
-from jaxglm.inference import likelihood, parameters
+from jaxglm.inference import likelihood, parameters, residuals
 from jaxglm.results.labels import ratio_name
 
 if TYPE_CHECKING:
@@ -100,6 +100,13 @@ def glance(res: Results) -> pd.DataFrame:
     )
 
 
+def _resid(res: Results, kind: str) -> np.ndarray:
+    """Residuals, NaN where the family has none of this kind."""
+    family = res.fit.model.family
+    there = all(family.has(method) for method in residuals.KINDS[kind])
+    return res.resid(kind).to_numpy() if there else np.full(res.fit.n_rows, np.nan)
+
+
 def augment(res: Results, data: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row a fitted observation: linear predictor, mean with its standard error, residuals.
 
@@ -111,8 +118,8 @@ def augment(res: Results, data: pd.DataFrame | None = None) -> pd.DataFrame:
             ".eta": pred.prediction.eta,
             ".fitted": pred.prediction.mean,
             ".se_fit": pred.prediction.mean_se,
-            ".resid": res.resid("deviance").to_numpy(),
-            ".resid_pearson": res.resid("pearson").to_numpy(),
+            ".resid": _resid(res, "deviance"),
+            ".resid_pearson": _resid(res, "pearson"),
         },
         index=pred.index,
     )

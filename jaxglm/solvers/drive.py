@@ -23,6 +23,8 @@ from jaxglm.sources import Source, block_rows, reduce_rows
 _DEVICE_COEFFICIENTS = 300
 #: Where a parameter whose log is a predictor may start.
 _LOG_RANGE = (-12.0, 5.0)
+#: Mean of such a predictor below which the parameter has vanished.
+_VANISHED = -15.0
 _PLAIN = Newton()
 
 
@@ -59,12 +61,13 @@ class Solution:
 
 @dataclass
 class _Drive:
-    """One solve in progress: what every stage needs, and the count of passes."""
+    """One solve in progress: what every stage needs, the count of passes, and the fit at a family's limit."""
 
     source: Source
     model: Model
     settings: Settings
     passes: Counter = field(default_factory=Counter)
+    limited: State | None = None
 
     @property
     def kernel(self) -> Newton:
@@ -125,6 +128,11 @@ def solve(
     drive = _Drive(source, model, settings)
     state, held = _begin(drive, facts, found.active, start)
     state, recession = _run(drive, state)
+    if drive.limited is not None and not Status(int(state.status)).converged:
+        last = _last(model.layout)
+        # The last predictor has left for its limit in every row.
+        if float(facts.ones[last] @ np.asarray(state.theta)[last]) < _VANISHED * float(facts.n_rows):
+            state, held = _with_status(drive.limited, Status.NO_OVERDISPERSION), last
     return _finish(drive, state, found, held, facts, recession, want)
 
 
@@ -169,7 +177,7 @@ def _from_limit(
     limit is the maximum; the Fisher step of that parameter is its moment estimate.
     """
     family, layout, settings = drive.model.family, drive.model.layout, drive.settings
-    last = np.arange(len(active)) >= layout.n_coefficients - layout.designs[-1].n_columns
+    last = _last(layout)
     values = [mean] + [0.0] * (len(ones) - 2) + [family.limit]
     theta = starts.constant_predictors(ones, values, len(active))
     if ones[-1] is None:
@@ -177,17 +185,23 @@ def _from_limit(
     state, _ = _run(drive, newton.begin(theta, active & ~last, center, settings, True))
     if Status(int(state.status)) not in (Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.SEPARATED):
         return state, last
+    state = state._replace(theta=np.asarray(state.theta) + np.asarray(state.direction))
     point = newton.Point(state.theta, np.asarray(False), np.asarray(False), state.center)
     totals = drive.reduce(drive.kernel, point, "limit")
     one = ones[-1]
     slope, curvature = -float(one @ np.asarray(totals.gradient)), float(one @ np.asarray(totals.information) @ one)
     if slope <= 0 and (active & last).sum() == 1:
-        state = state._replace(theta=np.asarray(state.theta) + np.asarray(state.direction))
         return _with_status(state, Status.NO_OVERDISPERSION), last
+    drive.limited = state
     step = np.log1p(max(slope, 0.0) / curvature) if curvature > 0 else -family.limit
     begin = np.clip(family.limit + step, *_LOG_RANGE)
     theta = np.where(last, begin * one, np.asarray(state.theta))
     return newton.begin(theta, active, center, settings, False), np.zeros(len(active), bool)
+
+
+def _last(layout: Layout) -> np.ndarray:
+    """The coefficients of the last predictor, (P,) bool."""
+    return np.arange(layout.n_coefficients) >= layout.n_coefficients - layout.designs[-1].n_columns
 
 
 def _with_status(state: State, status: Status) -> State:
