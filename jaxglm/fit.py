@@ -213,7 +213,7 @@ def _check(source, model, facts, name_row, name_column) -> None:
 def _other_family(y: np.ndarray) -> str:
     """Which families could have such a response."""
     found = suggest(y)
-    return f" It holds {found.values}, as the {found.names[0]} family has them." if found.names else ""
+    return f" The response holds {found.values}; {' or '.join(found.names)} can have them." if found.names else ""
 
 
 def _null_constant(source, model, facts, solution, has_intercept, has_offset, options) -> tuple[np.ndarray, int]:

@@ -45,7 +45,7 @@ def family(value: Any, link: Any = None) -> Family:
     if isinstance(value, type) and issubclass(value, Family):
         value = value() if value.name in families.NAMED else value.name
     if isinstance(value, str):
-        key = value.strip().lower()
+        key = value.strip().lower().replace(" ", "_").replace("-", "_")
         key = _ALIASES.get(key, key)
         if key in families.PARAMETRIC:
             raise InputError(f"the {key} family needs to be told more; write {families.PARAMETRIC[key]}")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 CAVEAT = (
-    "This looks only at which values y takes. What a family assumes concerns y given x: fit, then look at the residuals "
-    "and at the dispersion."
+    "This looks only at which values y takes. What a family assumes concerns y given x: fit, then look at the "
+    "residuals and at the dispersion."
 )
 
 
@@ -19,7 +19,7 @@ class Suggestion:
     Attributes
     ----------
     names : tuple of str
-        Names for ``family=``; empty if no family here suits.
+        Names for ``family=`` ("tweedie" also needs a power); empty if no family here suits.
     values : str
         What the values are, in words.
     advice : str
@@ -46,9 +46,7 @@ def suggest(y: np.ndarray) -> Suggestion:
         return Suggestion((), "infinite values", "Remove or replace them first.")
     whole = bool(np.all(y == np.round(y)))
     if np.isin(y, (0.0, 1.0)).all():
-        return Suggestion(
-            ("binomial",), "zeros and ones", "Logit gives odds ratios; probit and cloglog are other links."
-        )
+        return Suggestion(("binomial",), "zeros and ones", "Logit gives odds ratios; probit and others do not.")
     if y.min() < 0:
         return Suggestion(("gaussian",), "negative and positive numbers" if y.max() > 0 else "negative numbers", (
             "A heavy-tailed response may need a likelihood of its own (custom_family)."))  # fmt: skip
@@ -66,8 +64,8 @@ def suggest(y: np.ndarray) -> Suggestion:
             "jg.Tweedie(power=1.5) for amounts that are often exactly 0; gaussian if the zeros are only small values."
         ))  # fmt: skip
     return Suggestion(("gamma", "inverse_gaussian", "gaussian"), "positive numbers", (
-        "Gamma with link='log' where the standard deviation grows with the mean, inverse Gaussian where it grows faster, "
-        "gaussian where it is constant."
+        "Gamma with link='log' where the standard deviation grows with the mean, inverse Gaussian where it grows "
+        "faster, gaussian where it is constant."
     ))  # fmt: skip
 
 
