@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxglm.design import Constant, Dense, Layout
-from jaxglm.errors import DataError, FitError, Status, row_count
+from jaxglm.errors import DataError, FitError, InputError, Status, row_count
 from jaxglm.families import suggest
 from jaxglm.kernels import FitPoint, Meat, Model, Newton, Point, Statistics, Unsound
 from jaxglm.solvers import drive, starts
@@ -150,7 +150,7 @@ def fit_source(
     kind = options.information if model.family.has_expected else "observed"
     solution = drive.solve(
         source, model, facts, found, tol=options.tol, max_iter=options.max_iter, curvature=options.curvature,
-        start=options.start, want=(kind,),
+        start=_working(options.start, natural, name_column), want=(kind,),
     )  # fmt: skip
     if solution.status is Status.NOT_FINITE:
         raise FitError(Status.NOT_FINITE.sentence)
@@ -174,6 +174,16 @@ def fit_source(
         df_resid=n_obs - rank, df_null=n_obs - (1 if has_intercept else 0),
         meat=_meat(source, model, solution.theta) if options.probability_weights else None,
     )  # fmt: skip
+
+
+def _working(start: np.ndarray | None, natural: np.ndarray | None, name_column) -> np.ndarray | None:
+    """Starting coefficients from starting parameters."""
+    if start is None or natural is None or not natural.any():
+        return start
+    bad = np.flatnonzero(natural & (start <= 0))
+    if len(bad):
+        raise InputError(f"start of {name_column(int(bad[0]))} must be positive, not {start[bad[0]]:g}")
+    return np.where(natural, np.log(np.where(natural, start, 1.0)), start)
 
 
 def _both(model: Model, kind: str, information: Information) -> dict[str, Information]:

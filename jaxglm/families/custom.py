@@ -182,9 +182,10 @@ def custom_family(
     ...     params={"df": 4.0},
     ...     mean=lambda eta, aux: eta[0],
     ... )
-    >>> res = jg.fit([[0.0], [1.0], [2.0], [3.0], [4.0]], [0.1, 1.2, 1.9, 9.0, 4.1], family=robust)
+    >>> X, y = [[0], [1], [2], [3], [4], [5], [6], [7]], [0.1, 1.2, 1.9, 9.0, 4.1, 4.8, 6.2, 6.9]
+    >>> res = jg.fit(X, y, family=robust)
     >>> print(res.params.round(3).to_dict())
-    {'Intercept': 0.14, 'x1': 1.0, 'log_scale': -1.439}
+    {'Intercept': 0.111, 'x1': 0.978, 'log_scale': -1.512}
     """
     given = {"mean": mean, "variance": variance, "sample": sample, "cdf": cdf}
     for what, value in {"nll": nll, **{k: v for k, v in given.items() if v is not None}}.items():

@@ -70,14 +70,17 @@ class NegativeBinomial(Family):
 
     @property
     def predictors(self) -> tuple[str, ...]:
+        """The mean, and log(alpha) where it is estimated."""
         return ("mean", "dispersion") if self.alpha is None else ("mean",)
 
     @property
     def linear_in_y(self) -> bool:
+        """Only with alpha given."""
         return self.alpha is not None
 
     @property
     def limit(self) -> float | None:
+        """log(alpha) of a distribution that is Poisson to rounding."""
         # alpha mu is below rounding of 1 for every mean up to some tens, and its square is no underflow in float32.
         return -35.0 if self.alpha is None else None
 

@@ -76,6 +76,7 @@ class Tweedie(Family):
 
     @property
     def support_text(self) -> str:
+        """The support of y in words; it depends on the power."""
         return "numbers >= 0" if self._has_zero else f"numbers > 0 (power {self.power:g} is at least 2)"
 
     @property

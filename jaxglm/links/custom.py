@@ -55,9 +55,21 @@ class CustomLink(Link):
     def complement(self, eta: jax.Array) -> jax.Array:
         return 1.0 - self.function(eta) if self.function_complement is None else self.function_complement(eta)
 
+    def log_inverse(self, eta: jax.Array) -> jax.Array:
+        return _log(self.inverse(eta), self.complement(eta)) if self.range == "unit" else super().log_inverse(eta)
+
+    def log_complement(self, eta: jax.Array) -> jax.Array:
+        return _log(self.complement(eta), self.inverse(eta)) if self.range == "unit" else super().log_complement(eta)
+
     def __str__(self) -> str:
         name = getattr(self.function, "__name__", "custom")
         return "custom" if name == "<lambda>" else name
+
+
+def _log(share: jax.Array, rest: jax.Array) -> jax.Array:
+    """log(share) with share + rest = 1, from the smaller of the two."""
+    small = share < 0.5
+    return jnp.where(small, jnp.log(jnp.where(small, share, 1.0)), jnp.log1p(-jnp.where(small, 0.0, rest)))
 
 
 def from_inverse(function: Callable[[Any], Any], complement: Callable[[Any], Any] | None = None) -> CustomLink:

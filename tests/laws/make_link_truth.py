@@ -6,7 +6,7 @@ Run from the root of the repository: python tests/laws/make_link_truth.py
 import json
 from pathlib import Path
 
-from mpmath import erfc, exp, log, mp, mpf, npdf, sqrt
+from mpmath import atan, erfc, exp, log, mp, mpf, npdf, pi, sqrt
 
 #: Digits: 1 - 1e-350, the upper tail of the normal at 40, must not round to 1.
 mp.dps = 400
@@ -60,6 +60,29 @@ def gompertz(x):
     }
 
 
+def gumbel(x):
+    """The complementary log-log link of the opposite outcome, its eta with the other sign."""
+    other = gompertz(-x)
+    names = {"inverse": "complement", "complement": "inverse"}
+    names |= {f"log_{a}": f"log_{b}" for a, b in names.items()}
+    return {name: (v, -first, second) for name, (v, first, second) in ((n, other[names[n]]) for n in names)}
+
+
+def cauchy(x):
+    def lower(x):
+        """P(X <= x) without cancellation in the lower tail."""
+        return atan(1 / -x) / pi if x < 0 else mpf(1) / 2 if x == 0 else 1 - atan(1 / x) / pi
+
+    p, q, f = lower(x), lower(-x), 1 / (pi * (1 + x * x))
+    slope = -2 * x * f / (1 + x * x)
+    return {
+        "inverse": (p, f, slope),
+        "complement": (q, -f, -slope),
+        "log_inverse": (log(p), f / p, slope / p - (f / p) ** 2),
+        "log_complement": (log(q), -f / q, -slope / q - (f / q) ** 2),
+    }
+
+
 def exponential(x):
     u = exp(x)
     found = {"inverse": (u, u, u), "log_inverse": (x, mpf(1), mpf(0))}
@@ -91,6 +114,8 @@ LINKS = {
     "logit": (logistic, REAL),
     "probit": (normal, REAL),
     "cloglog": (gompertz, REAL),
+    "loglog": (gumbel, REAL),
+    "cauchit": (cauchy, REAL),
     "inverse": (power("-1"), POSITIVE),
     "inverse_squared": (power("-0.5"), POSITIVE),
     "sqrt": (power("2"), POSITIVE),

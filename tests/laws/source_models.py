@@ -24,7 +24,8 @@ def rows(family: Family, seed: int = 8) -> Rows:
     x = rng.normal(size=(N, 2))
     codes = rng.integers(0, 4, N).astype(np.int32)
     z = rng.uniform(-1.0, 1.0, N)
-    offset = rng.uniform(-0.2, 0.2, (N, 1))
+    k = len(family.predictors)
+    offset = rng.uniform(-0.2, 0.2, (N, k))
     eta = 0.3 * x[:, 0] - 0.2 * x[:, 1] + 0.2 * (codes == 1) + offset[:, 0]
     trials = rng.integers(1, 9, N).astype(float)
     y, aux = {
@@ -33,10 +34,11 @@ def rows(family: Family, seed: int = 8) -> Rows:
         "poisson": lambda: (rng.poisson(np.exp(eta + 0.5)).astype(float), {}),
         "gamma": lambda: (rng.gamma(2.0, np.exp(eta) / 2.0) + 1e-3, {}),
         "inverse_gaussian": lambda: (rng.wald(np.exp(eta), 3.0), {}),
+        "negative_binomial": lambda: (rng.negative_binomial(1.5, 1.5 / (1.5 + np.exp(eta + 1.0))).astype(float), {}),
     }[family.name]()
-    design = ((), x, codes, (codes, z))
+    design, dispersion = ((), x, codes, (codes, z)), ((), x[:, :1])
     prior, freq = rng.uniform(0.5, 2.0, N), rng.integers(1, 4, N).astype(float)
-    return Rows(x=(design,), y=y, freq=freq, prior=prior, offset=offset, aux=aux)
+    return Rows(x=(design, dispersion)[:k], y=y, freq=freq, prior=prior, offset=offset, aux=aux)
 
 
 MODELS = {
@@ -45,9 +47,12 @@ MODELS = {
     "poisson": families.Poisson(),
     "gamma": families.Gamma(links.Log()),
     "inverse_gaussian": families.InverseGaussian(links.Log()),
+    "negative_binomial": families.NegativeBinomial(),
 }
 
 
 def model(name: str) -> Model:
     """The model of a family."""
-    return Model(MODELS[name], Layout((split(),)))
+    family = MODELS[name]
+    designs = (split(), Split((Constant(), Dense(1)), ((0,), (1,))))
+    return Model(family, Layout(designs[: len(family.predictors)]))

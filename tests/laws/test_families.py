@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from family_table import FAMILIES, Entry
+from scipy import special, stats
 
+import jaxglm as jg
 from jaxglm import families, precision
 from jaxglm.families import Family
 from jaxglm.kernels import row_terms
@@ -191,3 +193,157 @@ def test_a_mean_outside_its_range_costs_infinity(name, eta, x64):
     entry = FAMILIES[name]
     terms = row_terms(entry.family, jnp.asarray([entry.valid[-1]]), jnp.asarray([[eta]]), aux_of(entry, 1), False)
     assert np.isposinf(float(terms.nll[0]))
+
+
+@pytest.mark.parametrize("name", DISTRIBUTED)
+def test_distribution_function_of_samples_is_uniform(name, x64):
+    """A point at random between P(Y < y) and P(Y <= y) has the moments of a uniform number; both tails add to 1."""
+    entry, rng = FAMILIES[name], np.random.default_rng(12)
+    family, n, eta = entry.family, 4_000, entry.eta[1]
+    aux = aux_of(entry, 1)
+    one = {key: value[0] for key, value in aux.items()}
+    y = jnp.asarray(entry.sample(rng, float(family.mean(jnp.asarray([eta]), one)), entry.phi, n))
+    at, before = y, jax.vmap(lambda v: family.below(v, one))(y)
+
+    @jax.jit
+    def tails(v):
+        arguments = (jnp.asarray([eta]), entry.phi, one)
+        return jax.vmap(lambda v: (family.cdf(v, *arguments), family.sf(v, *arguments)))(v)
+
+    (low, high), (low_before, high_before) = (map(np.asarray, tails(v)) for v in (at, before))
+    np.testing.assert_allclose(low + high, 1.0, rtol=1e-9)
+    np.testing.assert_allclose(low_before + high_before, 1.0, rtol=1e-9)
+    assert np.all(low >= low_before)
+    if name.startswith(("gaussian", "gamma", "inverse gaussian")):
+        np.testing.assert_array_equal(low, low_before)
+    u = low_before + rng.uniform(size=n) * (low - low_before)
+    for moment in (1, 2, 3):
+        error = np.std(u**moment) / np.sqrt(n)
+        assert abs(np.mean(u**moment) - 1 / (moment + 1)) < SIGMA * error
+
+
+@pytest.mark.parametrize("name", DISTRIBUTED)
+def test_draws_have_the_declared_moments(name, x64):
+    entry = FAMILIES[name]
+    family, n, eta = entry.family, 20_000, jnp.asarray([entry.eta[1]])
+    one = {key: value[0] for key, value in aux_of(entry, 1).items()}
+    keys = jax.random.split(jax.random.key(3), n)
+    y = np.asarray(jax.jit(jax.vmap(lambda k: family.sample(k, eta, jnp.asarray(entry.phi), one)))(keys))
+    mu = float(family.mean(eta, one))
+    variance = float(entry.phi * family.variance(jnp.asarray(mu), eta, one))
+    assert np.asarray(jax.vmap(lambda v: family.support(v, one))(jnp.asarray(y))).all()
+    assert abs(y.mean() - mu) < SIGMA * np.sqrt(variance / n)
+    assert abs(np.mean((y - mu) ** 2) - variance) < SIGMA * np.std((y - mu) ** 2) / np.sqrt(n)
+
+
+@pytest.mark.parametrize("name", [n for n in FAMILIES if n not in DISTRIBUTED])
+def test_without_a_distribution_there_is_none(name, x64):
+    family = FAMILIES[name].family
+    assert not any(family.has(method) for method in ("logpdf", "cdf", "sample"))
+    with pytest.raises(jg.NotAvailableError, match=family.name):
+        family.cdf(jnp.asarray(1.0), jnp.asarray([0.2]), 1.0, {})
+    with pytest.raises(jg.NotAvailableError, match=family.name):
+        family.sample(jax.random.key(0), jnp.asarray([0.2]), 1.0, {})
+    assert np.isnan(float(family.logpdf(jnp.asarray(1.0), jnp.asarray([0.2]), 1.0, {})))
+
+
+@pytest.mark.parametrize(
+    ("variance", "loss"),
+    [
+        (lambda mu: mu, lambda y, mu: special.xlogy(y, y / mu) - (y - mu)),
+        (lambda mu: mu**2, lambda y, mu: (y - mu) / mu - np.log(y / mu)),
+        (lambda mu: mu**3, lambda y, mu: (y - mu) ** 2 / (2 * y * mu**2)),
+        (lambda mu: jnp.ones_like(mu), lambda y, mu: 0.5 * (y - mu) ** 2),
+        (
+            lambda mu: mu * (1 - mu),
+            lambda y, mu: special.xlogy(y, y / mu) + special.xlog1py(1 - y, (mu - y) / (1 - mu)),
+        ),
+    ],
+    ids=["mu", "mu^2", "mu^3", "1", "mu (1 - mu)"],
+)
+def test_quasi_likelihood_is_the_integral(variance, loss, x64):
+    """Against closed forms, far from the mean and at the ends of the range where it is finite there."""
+    family = families.Quasi(variance)
+    unit = float(variance(jnp.asarray(0.75))) == 0.1875
+    y, mu = np.meshgrid([0.0, 1e-6, 0.3, 1.0] if unit else [1e-6, 0.3, 4.0, 900.0], [1e-3, 0.4, 0.99])
+    deviance = jax.jit(jax.vmap(lambda y, mu: family.unit_deviance(y, mu[None], {})))
+    np.testing.assert_allclose(deviance(y.ravel(), mu.ravel()), 2 * loss(y, mu).ravel(), rtol=1e-9, atol=1e-12)
+    terms = row_terms(family, jnp.asarray(y.ravel()), jnp.asarray(mu.ravel())[:, None], {}, True)
+    score = (mu - y).ravel() / np.asarray(jax.vmap(variance)(mu.ravel()))
+    np.testing.assert_allclose(terms.score[:, 0], score, rtol=1e-12)
+    assert np.isfinite(np.asarray(terms.nll)).all()
+
+
+def joint_nll(y, eta, alpha):
+    mu = np.exp(eta)
+    return -stats.nbinom.logpmf(y, 1 / alpha, 1 / (1 + alpha * mu))
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 0.3, 4.0])
+def test_negative_binomial_with_alpha_estimated(alpha, x64):
+    """Joint score and curvature against differences of SciPy's density; expected is observed in alpha alone."""
+    family = families.NegativeBinomial()
+    y, e = (a.ravel() for a in np.meshgrid([0.0, 1.0, 3.0, 20.0], [-1.0, 0.3, 2.0]))
+    eta = np.column_stack([e, np.full(len(y), np.log(alpha))])
+    seen = row_terms(family, jnp.asarray(y), jnp.asarray(eta), {}, True)
+    np.testing.assert_allclose(seen.nll + special.gammaln(y + 1), joint_nll(y, e, alpha), rtol=1e-11)
+    gradient = jax.jit(jax.vmap(jax.grad(family.nll, argnums=1), in_axes=(0, 0, None)))
+    for k, step in enumerate(np.eye(2)):
+        values = [joint_nll(y, *(eta + s * STEP * step).T[:1], np.exp(eta[0, 1] + s * STEP * step[1])) for s in (1, -1)]
+        np.testing.assert_allclose(seen.score[:, k], (values[0] - values[1]) / (2 * STEP), rtol=1e-4, atol=1e-5)
+        ends = [np.asarray(gradient(y, jnp.asarray(eta + s * STEP * step), {})) for s in (1, -1)]
+        np.testing.assert_allclose(seen.curvature[:, k], (ends[0] - ends[1]) / (2 * STEP), rtol=1e-4, atol=1e-6)
+    expected = row_terms(family, jnp.asarray(y), jnp.asarray(eta), {}, False).curvature
+    np.testing.assert_array_equal(expected[:, 0, 1], 0.0)
+    np.testing.assert_array_equal(expected[:, 1, 1], seen.curvature[:, 1, 1])
+    np.testing.assert_allclose(expected[:, 0, 0], np.exp(e) / (1 + alpha * np.exp(e)), rtol=1e-12)
+    steps = np.asarray(row_terms(family, jnp.asarray(y), jnp.asarray(eta), {}, False, scoring=True).curvature)
+    assert np.all(np.linalg.eigvalsh(steps) > 0)
+
+
+@pytest.mark.parametrize("family", [families.NegativeBinomial(0.0), families.NegativeBinomial(1e-13)])
+def test_negative_binomial_becomes_poisson(family, x64):
+    poisson = families.Poisson()
+    y, e = (jnp.asarray(a.ravel()) for a in np.meshgrid([0.0, 1.0, 7.0], [-1.0, 0.3, 2.0]))
+    phi = jnp.ones(len(y))
+    for method, arguments in (
+        ("unit_deviance", (y, e[:, None], {})),
+        ("logpdf", (y, e[:, None], phi, {})),
+        ("cdf", (y, e[:, None], phi, {})),
+        ("sf", (y, e[:, None], phi, {})),
+    ):
+        axes = tuple(None if isinstance(a, dict) else 0 for a in arguments)
+        ours, theirs = (jax.vmap(getattr(f, method), in_axes=axes)(*arguments) for f in (family, poisson))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-11, err_msg=method)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: families.NegativeBinomial(-0.1), "alpha must be a finite number >= 0"),
+        (lambda: families.NegativeBinomial("0.1"), "alpha must be a number"),
+        (lambda: families.NegativeBinomial(True), "alpha must be a number"),
+        (lambda: families.Tweedie(0.5), "at least 1"),
+        (lambda: families.Tweedie("1.5"), "power must be a number"),
+        (lambda: families.Quasi(2.0), "variance must be a function"),
+        (lambda: families.Quasi(lambda mu: -mu), "positive number"),
+        (lambda: families.Quasi(lambda mu: undefined(mu)), "variance fails at a mean of 0.5"),  # noqa: F821
+    ],
+)
+def test_families_with_impossible_numbers_are_refused(make, words):
+    with pytest.raises(jg.JaxglmError, match=words):
+        make()
+
+
+@pytest.mark.parametrize("power", [2.2, 2.5, 4.0])
+def test_tweedie_above_two_is_a_density(power, x64):
+    """The log density integrates to 1, with the declared mean and variance."""
+    family, phi = families.Tweedie(power), 0.2
+    u = np.linspace(-9.0, 7.0, 4001)
+    y = np.exp(u)
+    log_density = jax.jit(jax.vmap(lambda y: family.logpdf(y, jnp.asarray([0.3]), phi, {})))(y)
+    weight = np.exp(np.asarray(log_density) + u) * (u[1] - u[0])
+    mean = np.sum(weight * y)
+    assert np.sum(weight) == pytest.approx(1.0, rel=1e-6)
+    assert mean == pytest.approx(np.exp(0.3), rel=1e-6)
+    assert np.sum(weight * (y - mean) ** 2) == pytest.approx(phi * mean**power, rel=1e-3)

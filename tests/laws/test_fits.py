@@ -22,6 +22,7 @@ FAMILIES = {
     "poisson": ("poisson", None, rng.poisson(np.exp(ETA)) * 1.0),
     "gamma": ("gamma", "log", rng.gamma(2.0, np.exp(ETA) / 2)),
     "inverse_gaussian": ("inverse_gaussian", "log", rng.wald(np.exp(ETA), 3.0)),
+    "negative_binomial": ("negative_binomial", None, rng.negative_binomial(1.2, 1.2 / (1.2 + np.exp(ETA + 1))) * 1.0),
 }
 COUNTS = np.tile([1.0, 2.0, 3.0, 2.0, 1.0], N // 5)
 WEIGHTS = rng.uniform(0.5, 2.0, N)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxglm as jg
 from jaxglm import links, precision
 
 #: Relative error allowed of a value or derivative, at most some hundred roundings.
@@ -80,3 +81,70 @@ def test_declared_ends(name, x64):
         assert link.recedes[1] == (high > 1e3 if np.isinf(highest) else high == pytest.approx(highest, abs=1e-3))
     else:
         assert link.recedes == (False, False)
+
+
+@pytest.mark.parametrize("p", [0.5, 2.0, -1.0, -2.0, 1 / 3])
+def test_power_links(p, x64):
+    """The link is its definition; at the exponents of other links it is theirs."""
+    link, eta = links.Power(p), jnp.asarray([1e-3, 0.4, 1.0, 7.0, 40.0])
+    np.testing.assert_allclose(link.inverse(eta), np.asarray(eta) ** (1 / p), rtol=ROUND_TRIP)
+    np.testing.assert_allclose(link.log_inverse(eta), np.log(np.asarray(eta)) / p, rtol=ROUND_TRIP, atol=ROUND_TRIP)
+    np.testing.assert_allclose(link.link(link.inverse(eta)), eta, rtol=ROUND_TRIP)
+    twin = {0.5: links.Sqrt(), -1.0: links.Inverse(), -2.0: links.InverseSquared()}.get(p)
+    if twin is not None:
+        for ours, theirs in zip(derivatives(link.inverse, eta), derivatives(twin.inverse, eta), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=RELATIVE)
+
+
+@pytest.mark.parametrize("p", [0, float("nan"), "half", None, True])
+def test_power_links_without_an_exponent_are_refused(p):
+    with pytest.raises(jg.JaxglmError, match="power link"):
+        links.Power(p)
+
+
+def test_a_link_from_its_inverse_is_the_link(x64):
+    made = jg.Link.from_inverse(lambda e: -jnp.expm1(-jnp.exp(e)), complement=lambda e: jnp.exp(-jnp.exp(e)))
+    twin, mu = links.CLogLog(), jnp.asarray(MEANS["unit"])
+    assert (made.range, made.recedes) == (twin.range, twin.recedes)
+    np.testing.assert_allclose(made.link(mu), twin.link(mu), rtol=1e-9)
+    eta = jnp.linspace(-6.0, 3.0, 13)
+    for name in ("inverse", "complement", "log_inverse", "log_complement"):
+        np.testing.assert_allclose(getattr(made, name)(eta), getattr(twin, name)(eta), rtol=1e-9)
+
+
+def test_a_link_of_ones_own_in_a_fit():
+    """A psychometric curve with a floor of 1/4 for guesses, against the likelihood maximized by SciPy."""
+    from scipy import optimize, special
+
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=300)
+    y = (rng.random(300) < 0.25 + 0.75 * special.expit(0.3 + 2 * x)) * 1.0
+    guess = jg.Link.from_inverse(lambda eta: 0.25 + 0.75 * jax.nn.sigmoid(eta))
+    assert guess.range == "unit" and guess.recedes == (False, True)
+    res = jg.fit(x, y, jg.Binomial(guess))
+
+    def nll(b):
+        mu = 0.25 + 0.75 * special.expit(b[0] + b[1] * x)
+        return -np.sum(y * np.log(mu) + (1 - y) * np.log1p(-mu))
+
+    best = optimize.minimize(nll, [0.0, 1.0], method="BFGS", options={"gtol": 1e-8})
+    np.testing.assert_allclose(res.params, best.x, atol=1e-6)
+    assert res.llf == pytest.approx(-best.fun, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("fn", "complement", "words"),
+    [
+        (lambda e: e**2, None, "monotone"),
+        (lambda e: jnp.log(e), None, "finite for every real eta"),
+        (lambda e: jnp.stack([e, e]), None, "InputError|one number"),
+        (lambda e: float(e), None, "without Python branches"),
+        (lambda e: 3 * e + jnp.abs(e), None, "by autodiff but"),
+        (jax.nn.sigmoid, lambda e: jax.nn.sigmoid(e), "complement must be 1 - fn"),
+        (3.0, None, "must be a function"),
+        (jax.nn.sigmoid, 3.0, "must be a function"),
+    ],
+)
+def test_an_inverse_that_is_none_is_refused(fn, complement, words):
+    with pytest.raises(jg.JaxglmError, match=words):
+        jg.Link.from_inverse(fn, complement)

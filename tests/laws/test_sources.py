@@ -12,6 +12,7 @@ import jaxglm as jg
 from jaxglm import precision
 from jaxglm.fit import Options, fit_source
 from jaxglm.kernels import (
+    Anscombe,
     Boundaries,
     Columns,
     FitPoint,
@@ -24,6 +25,7 @@ from jaxglm.kernels import (
     Residuals,
     Statistics,
     Survey,
+    Tails,
     Triangle,
 )
 from jaxglm.sources import ArraySource, MeshSource, StreamSource, base
@@ -86,7 +88,7 @@ def kernels(p):
         "triangle": (Triangle(), at._replace(observed=jnp.asarray(False))),
         "plain triangle": (Triangle(plain=True), at),
         "moves": (Movement(), (theta, jnp.asarray(0.1))),
-        "statistics": (Statistics(), FitPoint(theta, jnp.asarray([0.1]), jnp.asarray(1.0))),
+        "statistics": (Statistics(), FitPoint(theta, jnp.asarray(0.1), jnp.asarray(1.0))),
         "meat": (Meat(), theta),
     }
 
@@ -99,6 +101,8 @@ def row_maps(p):
         "predictions": (Predictions(), (theta, jnp.eye(p))),
         "residuals": (Residuals(), theta),
         "boundaries": (Boundaries(), None),
+        "anscombe": (Anscombe(), theta),
+        "tails": (Tails(), (theta, jnp.asarray(1.0))),
     }
 
 

@@ -69,3 +69,41 @@ def test_derivatives_of_every_order_are_finite(name, x64):
     for _ in range(3):
         function = jax.grad(function)
         assert np.isfinite(np.asarray(jax.jit(jax.vmap(function))(grid))).all()
+
+
+def rising(y, log_alpha):
+    """The definition, by log gammas of 60 digits."""
+    r = mpmath.exp(-log_alpha)
+    return mpmath.loggamma(y + r) - mpmath.loggamma(r) - y * mpmath.log(r)
+
+
+@pytest.mark.parametrize("y", [0.0, 1.0, 3.5, 10.0, 1e4])
+def test_log_rising_and_its_derivatives(y, x64):
+    """At alpha from 2e-9 to 3e3; values near 0 carry the rounding of y."""
+    log_alpha = np.array([-20.0, -8.0, -3.0, -1.0, 0.0, 1.0, 8.0])
+
+    def value(t):
+        return numerics.log_rising(y, jnp.exp(t))
+
+    ours = jax.jit(jax.vmap(lambda t: jnp.stack([value(t), jax.grad(value)(t), jax.grad(jax.grad(value))(t)])))(
+        log_alpha
+    )
+    with mpmath.workdps(60):
+        want = np.array([[float(mpmath.diff(lambda t: rising(mpmath.mpf(y), t), mpmath.mpf(v), k)) for k in range(3)]
+                         for v in log_alpha])  # fmt: skip
+    want = np.where(np.abs(want) < 1e-40, 0.0, want)
+    np.testing.assert_allclose(ours[:, 0], want[:, 0], rtol=1e-13, atol=1e-15 * (1 + y))
+    # At y = 1, where the truth is 0, rounding is that of alpha.
+    assert np.all(
+        np.abs(ours[:, 1] - want[:, 1]) < 1e-12 * np.abs(want[:, 1]) + 1e-15 * np.minimum(np.exp(log_alpha), 1)
+    )
+    np.testing.assert_allclose(ours[:, 2], want[:, 2], rtol=1e-8, atol=1e-14)
+
+
+def test_log1p_ratio(x64):
+    x = jnp.asarray([0.0, 1e-300, 1e-12, 0.1, 0.4999, 0.5, 3.0, 1e10])
+    ours = np.asarray(jax.jit(numerics.log1p_ratio)(x))
+    np.testing.assert_allclose(ours[1:], np.log1p(x[1:]) / x[1:], rtol=1e-14)
+    assert ours[0] == 1.0
+    slope = jax.jit(jax.vmap(jax.grad(numerics.log1p_ratio)))(x[:3])
+    np.testing.assert_allclose(slope, -0.5, rtol=1e-11)
