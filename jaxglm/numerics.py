@@ -170,61 +170,154 @@ def _expm1exp_jvp(primals, tangents):
     return expm1exp(eta), jnp.exp(eta - jnp.exp(eta)) * deta
 
 
-#: Up to here log1p is taken from a series, all of whose derivatives keep their digits.
+#: Up to here log1p is taken from a series.
 _NEAR_ZERO = 0.5
 _SERIES = tuple(1.0 / (2 * k + 1) for k in range(13, 0, -1))
 
 
-def _atanh_parts(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """t = x / (2 + x) and s = atanh(t) / t - 1, for x near 0; log1p(x) = 2 atanh(t)."""
-    t = x / (2.0 + x)
+def _log1p_parts(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """L = log(1 + x) / x, 1 - L and L - 1 / (1 + x), each with its own digits near x = 0; x >= 0."""
+    near = x < _NEAR_ZERO
+    small, far = jnp.where(near, x, 0.0), jnp.where(near, 1.0, x)
+    # log1p(x) = 2 atanh(t), and s = atanh(t) / t - 1.
+    t = small / (2.0 + small)
     s = jnp.zeros_like(t)
     for c in _SERIES:
         s = t * t * (c + s)
-    return t, s
+    ratio = jnp.log1p(far) / far
+    return (
+        jnp.where(near, (1.0 - t) * (1.0 + s), ratio),
+        jnp.where(near, t - s + t * s, 1.0 - ratio),
+        jnp.where(near, (1.0 - t) * (s + t / (1.0 + t)), ratio - 1.0 / (1.0 + far)),
+    )
 
 
+@jax.custom_jvp
 def log1p_ratio(x: jax.Array) -> jax.Array:
     """log(1 + x) / x for x >= 0; 1 at 0."""
-    near = x < _NEAR_ZERO
-    t, s = _atanh_parts(jnp.where(near, x, 0.0))
-    far = jnp.where(near, 1.0, x)
-    return jnp.where(near, (1.0 - t) * (1.0 + s), jnp.log1p(far) / far)
+    return _log1p_parts(x)[0]
 
 
-def _log1p_moment(x: jax.Array) -> jax.Array:
-    """((1 + x) log(1 + x) - x) / x for x >= 0; 0 at 0."""
-    near = x < _NEAR_ZERO
-    t, s = _atanh_parts(jnp.where(near, x, 0.0))
-    far = jnp.where(near, 1.0, x)
-    return jnp.where(near, t + s + t * s, (1.0 + far) * jnp.log1p(far) / far - 1.0)
+@log1p_ratio.defjvp
+def _log1p_ratio_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    return log1p_ratio(x), -_log1p_slope(x) * dx
 
 
-#: Stirling's series of log gamma in 1/z, good to float64 from z = _SHIFT on.
-_STIRLING = (1 / 156, -691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
+@jax.custom_jvp
+def _log1p_slope(x: jax.Array) -> jax.Array:
+    """Minus the derivative of log1p_ratio: (log(1 + x) / x - 1 / (1 + x)) / x, 1/2 at 0."""
+    safe = jnp.where(x > 1e-8, x, 1.0)
+    return jnp.where(x > 1e-8, _log1p_parts(safe)[2] / safe, 0.5 - 2.0 * x / 3.0)
+
+
+@_log1p_slope.defjvp
+def _log1p_slope_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    slope = _log1p_slope(x)
+    safe = jnp.where(x > 1e-5, x, 1.0)
+    # Digits go as x falls, but the curvature of what it enters is then that of its other terms.
+    bend = jnp.where(x > 1e-5, (1.0 / (1.0 + safe) ** 2 - 2.0 * slope) / safe, -2.0 / 3.0 + 1.5 * x)
+    return slope, bend * dx
+
+
+#: Stirling's series of log gamma in v = 1/z: coefficients of v, v^3, ..., good to float64 for z >= _SHIFT.
+_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
 _SHIFT = 8
 
 
-def _stirling(v: jax.Array) -> jax.Array:
-    """log gamma(z) - (z - 1/2) log z + z - log(2 pi) / 2 for v = 1 / z."""
+def _stirling(v: jax.Array, order: int) -> jax.Array:
+    """(v d/dv)^order of log gamma(z) - (z - 1/2) log z + z - log(2 pi) / 2 for v = 1 / z."""
     total = jnp.zeros_like(v)
-    for c in _STIRLING:
-        total = total * v * v + c
+    for k in range(len(_STIRLING) - 1, -1, -1):
+        total = total * v * v + _STIRLING[k] * (2 * k + 1) ** order
     return total * v
 
 
-def log_rising(y: jax.Array, alpha: jax.Array) -> jax.Array:
+class _Rising:
+    """What the value and both derivatives of :func:`log_rising` share."""
+
+    def __init__(self, y: jax.Array, log_alpha: jax.Array):
+        self.y, self.alpha = y, jnp.exp(log_alpha)
+        self.c = 1.0 / (1.0 + _SHIFT * self.alpha)
+        self.v = self.alpha * self.c
+        self.x = self.v * y
+        self.d = 1.0 / (1.0 + self.x)
+        self.u = self.v * self.d
+        self.steps = [1.0 / (1.0 + j * self.alpha) for j in range(_SHIFT)]
+        self.rest = [1.0 / (1.0 + j * self.alpha + self.alpha * y) for j in range(_SHIFT)]
+
+
+@jax.custom_jvp
+def log_rising(y: jax.Array, log_alpha: jax.Array) -> jax.Array:
     """log of (1)(1 + alpha)...(1 + (y - 1) alpha) = log gamma(y + r) - log gamma(r) - y log r with r = 1 / alpha.
 
-    For y >= 0, also between whole numbers, and alpha >= 0: 0 at alpha = 0, where differences of log gammas have no
-    digits left. Elementary functions only, so value and derivatives in alpha cost a few logs.
+    For y >= 0, also between whole numbers. It is 0 at alpha = 0, where differences of log gammas have no digits left.
+    Elementary functions only; the derivatives in log alpha are written out, so that they keep their digits and compile
+    quickly.
     Method: recurrence to r + 8, then Stirling's series of both log gammas with their leading terms taken together.
     """
-    v = alpha / (1.0 + _SHIFT * alpha)
-    x = v * y
-    body = y * _log1p_moment(x) - 0.5 * jnp.log1p(x) + _stirling(v / (1.0 + x)) - _stirling(v)
-    factors = [1.0 + alpha * y / (1.0 + j * alpha) for j in range(_SHIFT)]
+    g = _Rising(y, log_alpha)
+    ratio, gap, _ = _log1p_parts(g.x)
+    body = y * (g.x * ratio - gap) - 0.5 * jnp.log1p(g.x) + _stirling(g.u, 0) - _stirling(g.v, 0)
+    factors = [1.0 + g.alpha * y * step for step in g.steps]
     half = _SHIFT // 2
     # Two products, so that float32 does not overflow.
     shift = sum(jnp.log(math.prod(part[1:], start=part[0])) for part in (factors[:half], factors[half:]))
-    return y * jnp.log1p(_SHIFT * alpha) + body - shift
+    return y * jnp.log1p(_SHIFT * g.alpha) + body - shift
+
+
+def _log_rising_in_y(y: jax.Array, log_alpha: jax.Array) -> jax.Array:
+    """Derivative of :func:`log_rising` in y."""
+    g = _Rising(y, log_alpha)
+    shift = sum(g.alpha * rest for rest in g.rest)
+    return jnp.log1p(_SHIFT * g.alpha) + jnp.log1p(g.x) - 0.5 * g.u - g.u * _stirling(g.u, 1) - shift
+
+
+def _log_rising_jvp(primals, tangents):
+    (y, log_alpha), (dy, dt) = primals, tangents
+    zero = jax.custom_derivatives.SymbolicZero
+    tangent = jnp.zeros_like(log_rising(y, log_alpha))
+    if type(dt) is not zero:
+        tangent += _rising_slope(y, log_alpha) * dt
+    if type(dy) is not zero:
+        tangent += _log_rising_in_y(y, log_alpha) * dy
+    return log_rising(y, log_alpha), tangent
+
+
+log_rising.defjvp(_log_rising_jvp, symbolic_zeros=True)
+
+
+@jax.custom_jvp
+def _rising_slope(y: jax.Array, log_alpha: jax.Array) -> jax.Array:
+    """Derivative of :func:`log_rising` in log alpha."""
+    g = _Rising(y, log_alpha)
+    ends = _stirling(g.u, 1) * g.d - _stirling(g.v, 1)
+    body = y * (_SHIFT * g.v) + g.c * (y * _log1p_parts(g.x)[1] - 0.5 * g.x * g.d + ends)
+    return body - sum(g.alpha * y * step * rest for step, rest in zip(g.steps, g.rest, strict=True))
+
+
+def _rising_slope_jvp(primals, tangents):
+    (y, log_alpha), (dy, dt) = primals, tangents
+    zero = jax.custom_derivatives.SymbolicZero
+    tangent = jnp.zeros_like(_rising_slope(y, log_alpha))
+    if type(dt) is not zero:
+        tangent += _rising_bend(y, log_alpha) * dt
+    if type(dy) is not zero:
+        tangent += jax.grad(_log_rising_in_y, argnums=1)(y, log_alpha) * dy
+    return _rising_slope(y, log_alpha), tangent
+
+
+_rising_slope.defjvp(_rising_slope_jvp, symbolic_zeros=True)
+
+
+def _rising_bend(y: jax.Array, log_alpha: jax.Array) -> jax.Array:
+    """Second derivative of :func:`log_rising` in log alpha."""
+    g = _Rising(y, log_alpha)
+    _, gap, moment = _log1p_parts(g.x)
+    ends = _stirling(g.u, 1) * g.d - _stirling(g.v, 1)
+    lost = _SHIFT * g.v * (y * (1.0 - gap) + 0.5 * g.x * g.d - ends)
+    bent = (_stirling(g.u, 2) - _stirling(g.u, 1) * g.x - 0.5 * g.x) * g.d * g.d - _stirling(g.v, 2)
+    body = g.c * lost + g.c * g.c * (y * moment + bent)
+    terms = zip(g.steps, g.rest, strict=True)
+    return body - sum(g.alpha * y * step * rest * (step + rest - 1.0) for step, rest in terms)

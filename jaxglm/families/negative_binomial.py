@@ -90,6 +90,9 @@ class NegativeBinomial(Family):
     def _alpha(self, eta) -> jax.Array:
         return jnp.exp(eta[1]) if self.alpha is None else jnp.asarray(self.alpha, eta.dtype)
 
+    def _log_alpha(self, eta) -> jax.Array:
+        return eta[1] if self.alpha is None else jnp.log(jnp.asarray(self.alpha, eta.dtype))
+
     def _mean_part(self, y, eta, alpha) -> jax.Array:
         """What of the negative log-likelihood depends on the mean."""
         mu = self.link.inverse(eta[0])
@@ -100,7 +103,7 @@ class NegativeBinomial(Family):
     def nll(self, y, eta, aux: Aux) -> jax.Array:
         alpha = self._alpha(eta)
         value = self._mean_part(y, eta, alpha)
-        return value if self.alpha is not None else value - numerics.log_rising(y, alpha)
+        return value if self.alpha is not None else value - numerics.log_rising(y, eta[1])
 
     def variance(self, mu, eta, aux: Aux) -> jax.Array:
         return mu + self._alpha(eta) * mu * mu
@@ -112,26 +115,29 @@ class NegativeBinomial(Family):
         return jnp.maximum(2.0 * (self._mean_part(y, eta, alpha) - at_y), 0.0)
 
     def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:
-        alpha = self._alpha(eta)
-        return numerics.log_rising(y, alpha) - self._mean_part(y, eta, alpha) - gammaln(y + 1.0)
+        rising = numerics.log_rising(y, self._log_alpha(eta))
+        return rising - self._mean_part(y, eta, self._alpha(eta)) - gammaln(y + 1.0)
+
+    def _mean_curvature(self, eta) -> jax.Array:
+        """Expected second derivative in the mean predictor."""
+        at_mean, alpha = jax.lax.stop_gradient((self.link.inverse(eta[0]), self._alpha(eta)))
+        return jax.grad(jax.grad(lambda e: self._mean_part(at_mean, e[None], alpha)))(eta[0])
 
     def expected(self, y, eta, aux: Aux) -> jax.Array:
-        at_mean = jax.lax.stop_gradient(self.link.inverse(eta[0]))
+        mean = self._mean_curvature(eta)
         if self.alpha is not None:
-            return jax.hessian(self.nll, argnums=1)(at_mean, eta, aux)
-        mean = jax.hessian(lambda e: self._mean_part(at_mean, e, self._alpha(e)))(eta)[0, 0]
-        seen = jax.hessian(self.nll, argnums=1)(y, eta, aux)[1, 1]
+            return mean[None, None]
+        seen = jax.grad(jax.grad(lambda t: self.nll(y, jnp.stack([eta[0], t]), aux)))(eta[1])
         return jnp.diag(jnp.stack([mean, seen]))
 
     def scoring(self, y, eta, aux: Aux) -> jax.Array:
+        mean = self._mean_curvature(eta)
         if self.alpha is not None:
-            return self.expected(y, eta, aux)
-        at_mean = jax.lax.stop_gradient(self.link.inverse(eta[0]))
-        mean = jax.hessian(lambda e: self._mean_part(at_mean, e, self._alpha(e)))(eta)[0, 0]
+            return mean[None, None]
         # The expected information of log alpha has no closed form. For alpha to 0 it is half the squared share of the
         # variance that is not Poisson; elsewhere it stays within 0.8 and a few times that.
-        share = self._alpha(eta) * at_mean / (1.0 + self._alpha(eta) * at_mean)
-        return jnp.diag(jnp.stack([mean, 0.5 * share * share]))
+        x = self._alpha(eta) * self.link.inverse(eta[0])
+        return jnp.diag(jnp.stack([mean, 0.5 * (x / (1.0 + x)) ** 2]))
 
     def _tail(self, y, eta, upper: bool) -> jax.Array:
         alpha, mu, count = self._alpha(eta), self.link.inverse(eta[0]), jnp.floor(y)

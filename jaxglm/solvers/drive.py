@@ -182,14 +182,14 @@ def _from_limit(
     theta = starts.constant_predictors(ones, values, len(active))
     if ones[-1] is None:
         return newton.begin(theta, active, center, settings, False), np.zeros(len(active), bool)
-    state, _ = _run(drive, newton.begin(theta, active & ~last, center, settings, True))
+    first = newton.begin(theta, active & ~last, center, settings, True)
+    # With Fisher steps throughout, the last totals also hold the expected curvature of the predictor at its limit.
+    state, _ = _run(drive, first._replace(observed_allowed=np.asarray(False)))
     if Status(int(state.status)) not in (Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.SEPARATED):
         return state, last
     state = state._replace(theta=np.asarray(state.theta) + np.asarray(state.direction))
-    point = newton.Point(state.theta, np.asarray(False), np.asarray(False), state.center)
-    totals = drive.reduce(drive.kernel, point, "limit")
     one = ones[-1]
-    slope, curvature = -float(one @ np.asarray(totals.gradient)), float(one @ np.asarray(totals.information) @ one)
+    slope, curvature = -float(one @ np.asarray(state.gradient)), float(one @ np.asarray(state.information) @ one)
     if slope <= 0 and (active & last).sum() == 1:
         return _with_status(state, Status.NO_OVERDISPERSION), last
     drive.limited = state

@@ -178,8 +178,8 @@ def _accept(
         theta=trial(state).theta, direction=direction, fraction=jnp.ones(()),
         value=jnp.where(first, jnp.inf, totals.nll), size=jnp.where(first, 0.0, totals.size), slope=slope,
         start=jnp.asarray(False), information_observed=state.observed, information=totals.information,
-        gradient=gradient, pearson=totals.pearson, level=totals.level, n_iter=state.n_iter + jnp.where(first, 0, 1),
-        n_halvings=jnp.zeros_like(state.n_halvings), infeasible=jnp.asarray(False),
+        gradient=totals.gradient, pearson=totals.pearson, level=totals.level,
+        n_iter=state.n_iter + jnp.where(first, 0, 1), n_halvings=jnp.zeros_like(state.n_halvings), infeasible=jnp.asarray(False),
         n_pinned=jnp.where(state.infeasible, state.n_pinned + 1, 0),
     )  # fmt: skip
     length = jnp.where(usable, jnp.sqrt(jnp.maximum(-slope, 0.0) / phi_hat(new, settings)), jnp.inf)

@@ -51,6 +51,22 @@ CASES = {
     "frame is an array": (lambda: jg.glm("count ~ x", X), InputTypeError, "named columns", r"fit\(X, y"),
     "columns of different lengths": (
         lambda: jg.glm("y ~ x", {"y": [1, 2, 3], "x": [1, 2]}), DataError, "'y': 3", "'x': 2"),
+    # -- families ------------------------------------------------------------------------------------------------
+    "tweedie by name": (glm(family="tweedie"), InputError, r"jg.Tweedie\(power"),
+    "quasi by name": (glm(family="quasi"), InputError, r"jg.Quasi\(variance"),
+    "quasi class": (glm(family=jg.Quasi), InputError, r"jg.Quasi\(variance"),
+    "power by name": (glm(family="gamma", link="power"), InputError, r"jg.links.Power\("),
+    "zeros for tweedie 2": (glm(family=jg.Tweedie(2.5)), DataError, "power 2.5 is at least 2", "poisson"),
+    "formula for no predictor": (
+        glm({"mean": "count ~ x", "dispersion": "~ f"}), InputError, "'dispersion'", "'mean'"),
+    "no formula for the mean": (
+        glm({"dispersion": "~ f"}, family="negative_binomial"), InputError, "'mean' is missing"),
+    "two responses": (
+        glm({"mean": "count ~ x", "dispersion": "count ~ f"}, family="negative_binomial"), FormulaError, "only the"),
+    "formula list": (glm({"mean": 3}, family="negative_binomial"), InputTypeError, "must be a string"),
+    "aux without a reader": (glm(aux={"event": "f"}), InputError, "'event'"),
+    "aux is a list": (glm(aux=["event"]), InputTypeError, "aux must be a dict"),
+    "quasi has no draws": (lambda: jg.fit(X, count, "quasipoisson").simulate(1), jg.NotAvailableError, "quasipoisson"),
     # -- formula ---------------------------------------------------------------------------------------------------
     "unknown column": (glm("count ~ expoo"), FormulaError, "'expoo'", "Did you mean 'expo'"),
     "unknown response": (glm("counts ~ x"), FormulaError, "'counts'", "Did you mean 'count'"),
@@ -116,8 +132,8 @@ CASES = {
     "cbind for counts": (glm("cbind(win, size) ~ x"), InputError, "cbind", "binomial", "poisson"),
     # -- response --------------------------------------------------------------------------------------------------
     "negative counts": (glm(change={"count": at(count, 8, -1)}), DataError, "poisson", "-1", "row 8"),
-    "negative counts in fit": (fit(y=at(count, 8, -1)), DataError, "poisson", "-1", "row 8", "Gaussian"),
-    "zero for gamma": (fit(y=at(BASE["expo"], 3, 0), family="gamma"), DataError, "gamma", "> 0", "row 3", "Poisson"),
+    "negative counts in fit": (fit(y=at(count, 8, -1)), DataError, "poisson", "-1", "row 8", "gaussian"),
+    "zero for gamma": (fit(y=at(BASE["expo"], 3, 0), family="gamma"), DataError, "gamma", "> 0", "row 3", "tweedie"),
     "zero for inverse gaussian": (
         glm("z ~ x", {"z": at(BASE["expo"], 3, 0)}, "inverse_gaussian"), DataError, "> 0", "row 3"),
     "two for binomial": (fit(y=at(y01, 9, 2), family="binomial"), DataError, "binomial", "2", "row 9", "0/1"),

@@ -44,7 +44,6 @@ def test_two_formulas_maximize_the_joint_likelihood(both):
         ]
         hessian[i, j] = (ends[0] - ends[1] - ends[2] + ends[3]) / (4 * step**2)
     np.testing.assert_allclose(both.bse, np.sqrt(np.diag(np.linalg.inv(hessian))), rtol=1e-5)
-    assert both.n_passes["limit"] == 1
 
 
 def test_expected_information_has_no_cross_block(both):
@@ -102,7 +101,7 @@ def test_arrays_and_frames_agree_and_start_is_on_the_scale_of_params():
     started = jg.fit(DATA[["x"]], DATA.y, family=jg.NegativeBinomial(), start=plain.params.to_numpy() * 1.1)
     for res in (arrays, started):
         np.testing.assert_allclose(res.params, plain.params, rtol=1e-8)
-    assert "limit" not in started.n_passes
+    assert started.n_passes["newton"] < plain.n_passes["newton"]
     with pytest.raises(jg.InputError, match="alpha"):
         jg.fit(DATA[["x"]], DATA.y, family=jg.NegativeBinomial(), start=[1.0, 0.0, -1.0])
 
