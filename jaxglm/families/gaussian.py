@@ -49,6 +49,15 @@ class Gaussian(Family):
     def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:
         return -0.5 * (math.log(2 * math.pi) + jnp.log(phi) + (y - self.link.inverse(eta[0])) ** 2 / phi)
 
+    @property
+    def quadratic(self) -> bool:
+        return self.is_canonical
+
+    def llf_from_deviance(self, deviance, count, log_prior) -> float:
+        if deviance == 0.0:
+            return math.inf
+        return 0.5 * (log_prior - count * (math.log(2 * math.pi * deviance / count) + 1.0))
+
     def support(self, y, aux: Aux) -> jax.Array:
         return jnp.isfinite(y)
 

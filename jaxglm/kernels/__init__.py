@@ -1,6 +1,7 @@
 """Kernels: what is summed, combined or computed over rows."""
 
-from jaxglm.kernels.base import Kernel, Model, RowMap, Rows
+from jaxglm.kernels.base import Joint, Kernel, Model, RowMap, Rows
+from jaxglm.kernels.compensated import Careful, Compensated, Pair
 from jaxglm.kernels.meat import Meat
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
 from jaxglm.kernels.rows import has_expected, row_terms
@@ -12,17 +13,21 @@ from jaxglm.kernels.values import Columns, Dependence, Predictions, Predictors, 
 
 __all__ = [
     "Boundaries",
+    "Careful",
     "Columns",
+    "Compensated",
     "Dependence",
     "Facts",
     "FitPoint",
     "FitSums",
+    "Joint",
     "Kernel",
     "Meat",
     "Model",
     "Movement",
     "Moves",
     "Newton",
+    "Pair",
     "Point",
     "Predictions",
     "Predictors",
