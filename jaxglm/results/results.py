@@ -10,7 +10,7 @@ import pandas as pd
 from jaxglm.errors import Status
 from jaxglm.fit import Fit
 from jaxglm.inference import covariance as cov
-from jaxglm.inference import intervals, likelihood, residuals
+from jaxglm.inference import intervals, least_squares, likelihood, residuals
 from jaxglm.inference.covariance import Covariance
 from jaxglm.plot import Plot
 from jaxglm.results import predicted, summary, tidy
@@ -149,6 +149,26 @@ class Results:
     def pseudo_rsquared(self, kind: str = "deviance") -> float:
         """Share of the null misfit that is explained: "deviance", "cox_snell" or "nagelkerke"."""
         return likelihood.pseudo_rsquared(self.fit, kind)
+
+    @property
+    def rsquared(self) -> float:
+        """R-squared of least squares, weighted; around 0 without an intercept. Other families: pseudo_rsquared()."""
+        return least_squares.rsquared(self.fit)
+
+    @property
+    def rsquared_adj(self) -> float:
+        """R-squared adjusted for degrees of freedom."""
+        return least_squares.rsquared_adj(self.fit)
+
+    @property
+    def fvalue(self) -> float:
+        """F statistic of least squares against the model with the intercept (and offset) only."""
+        return least_squares.fvalue(self.fit, self.covariance)
+
+    @property
+    def f_pvalue(self) -> float:
+        """p-value of fvalue, on df_model and df_resid."""
+        return least_squares.f_pvalue(self.fit, self.covariance)
 
     @property
     def status(self) -> Status:
