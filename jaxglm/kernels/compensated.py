@@ -65,26 +65,15 @@ def times(x: Pair, y: jax.Array) -> Pair:
     return Pair(high, low + x.low * y)
 
 
-def total(x: Pair) -> Pair:
-    """Sum over the first axis, by halves."""
-    n = x.high.shape[0]
-    while n > 1:
-        half = (n + 1) // 2
-        # An odd one in the middle is met by nothing.
-        upper = jax.tree.map(lambda a, h=half, n=n: _longer(a[h:], 2 * h - n), x)
-        x = add(jax.tree.map(lambda a, h=half: a[:h], x), upper)
-        n = half
-    return jax.tree.map(lambda a: a[0], x)
-
-
-def _longer(a: jax.Array, by: int) -> jax.Array:
-    return jnp.concatenate([a, jnp.zeros_like(a[:by])]) if by else a
+def total(x: Pair, axis: int) -> Pair:
+    """Sum over an axis."""
+    zero = jnp.zeros((), x.high.dtype)
+    return Pair(*jax.lax.reduce(tuple(x), (zero, zero), lambda a, b: tuple(add(Pair(*a), Pair(*b))), (axis,)))
 
 
 def predictors(model: Model, rows: Rows, theta: jax.Array) -> Pair:
     """Linear predictors of a block, (m, K)."""
-    columns = jnp.moveaxis(model.layout.columns(rows.x, rows.y.shape[0]), 2, 0)
-    eta = total(two_product(columns, theta[:, None, None]))
+    eta = total(two_product(model.layout.columns(rows.x, rows.y.shape[0]), theta), 2)
     return eta if rows.offset is None else add(eta, Pair(rows.offset, jnp.zeros((), eta.high.dtype)))
 
 
@@ -115,16 +104,11 @@ class Compensated(Kernel):
         at = initial if family.quadratic else jnp.where(point.start, initial, eta.high)
         terms = row_terms(family, rows.y, at, rows.aux, point.observed)
         beyond = add(eta, Pair(-at, zero))
-        change = total(jax.tree.map(lambda a: jnp.moveaxis(a, 2, 0), _rows_times(terms.curvature, beyond)))
+        change = total(times(Pair(beyond.high[:, None], beyond.low[:, None]), terms.curvature), 2)
         score = times(add(Pair(terms.score, zero), change), rows.weight[:, None])
         columns = model.layout.columns(rows.x, rows.y.shape[0])
         product = times(Pair(score.high[..., None], score.low[..., None]), columns)
-        return total(jax.tree.map(lambda a: a.reshape(-1, a.shape[-1]), product))
+        return total(total(product, 0), 0)
 
     def combine(self, a: Any, b: Any) -> Any:
         return add(a, b)
-
-
-def _rows_times(curvature: jax.Array, x: Pair) -> Pair:
-    """Products of curvature (m, K, K) and x (m, K), not yet summed over the last axis."""
-    return times(Pair(x.high[:, None, :], x.low[:, None, :]), curvature)

@@ -302,9 +302,9 @@ def _refine(
         _, triangle, gradient = drive.reduce_carefully(point)
         factor, step = _refined_step(triangle, gradient.high, state.active)
         return theta + (np.asarray(step) if status is Status.CONVERGED else 0.0), host(factor)
-    if drive.settings.quadratic and status is Status.CONVERGED:
+    if drive.settings.quadratic and status.converged:
         factor = _from_matrix(state.information, state.active)
-        if float(factor.smallest_pivot) < newton.WELL_CONDITIONED:
+        if bool(_refines(factor)):
             gradient = drive.reduce(Compensated(), point, "gradient")
             return theta - np.asarray(_solve(factor, gradient.high)), None
     return theta, None
@@ -312,6 +312,7 @@ def _refine(
 
 _from_matrix = jax.jit(Information.from_matrix)
 _refined_step = jax.jit(refined_step)
+_refines = jax.jit(newton.refines)
 _solve = jax.jit(Information.solve)
 
 

@@ -29,7 +29,10 @@ _ROUNDING = 8.0
 #: pivot (1e-9 in the errors) the columns go to QR, where the error is about eps over its square root.
 PIVOT_FLOOR = 1e-7
 #: Above this squared pivot a step from normal equations is good to about 1e-12 of its length.
-WELL_CONDITIONED = 1e-3
+_WELL_CONDITIONED = 1e-3
+#: Coefficients up to which an accurate gradient is cheap: it takes as long as three Newton passes, and far more than
+#: that where factors are codes.
+_FEW_COEFFICIENTS = 16
 #: Share of an exact fit's spread below which residuals are taken as rounding.
 _PERFECT = 1e-7
 _MAX_HALVINGS = 40
@@ -198,18 +201,24 @@ def _accept(
     return _judge(new, usable, first, ill, share, settings)
 
 
+def refines(factor: Information) -> jax.Array:
+    """Whether a quadratic nll gets a last step with an accurate gradient, so that no digits are lost to rounding."""
+    return (factor.smallest_pivot < _WELL_CONDITIONED) & (len(factor.scale) <= _FEW_COEFFICIENTS)
+
+
 def _after_step(
     pearson: jax.Array, slope: jax.Array, factor: Information, ill: bool
 ) -> tuple[jax.Array, jax.Array | float]:
     """Pearson chi-squared after a whole step of a quadratic nll, and the share of the step that is left at the end.
 
-    What is left is rounding of the factor. Of a factor that is not well-conditioned the caller takes one more step,
-    with an accurate gradient. Where the sum of squares that stays is itself rounding, no share is known: 1.
+    What is left is rounding of the factor. Where the sum of squares that stays is itself rounding, or where only
+    another pass can give the digits that a factor lacks, no share is known: 1.
     """
     pivot = factor.smallest_pivot
     share = rounding(1.0 / (jnp.sqrt(pivot) if ill else pivot))
     left = pearson + slope
-    at_end = jnp.where(ill | (pivot < WELL_CONDITIONED), share**2, share)
+    # A last step, with an accurate gradient, squares it.
+    at_end = jnp.where(ill | refines(factor), share**2, jnp.where(pivot < _WELL_CONDITIONED, 1.0, share))
     return jnp.maximum(left, 0.0), jnp.where(left > share * pearson, at_end, 1.0)
 
 
@@ -236,8 +245,8 @@ def _judge(
     rate = jnp.minimum(state.rate, share)
     remaining = jnp.where(rate < 1.0, state.length * rate / (1.0 - rate), jnp.inf)
     # The information belongs to the point before the last step; that step must be too short to matter.
-    share = jnp.sum(state.active) / jnp.maximum(settings.n_obs, 1.0)
-    fresh = state.length * jnp.sqrt(share) < settings.tol
+    effect = jnp.sum(state.active) / jnp.maximum(settings.n_obs, 1.0)
+    fresh = state.length * jnp.sqrt(effect) < settings.tol
     converged = (remaining < settings.tol) & (fresh | settings.quadratic) & usable
     small = -0.5 * state.slope < rounding(state.size)
     # With such columns rounding of the gradient alone gives steps that no longer shrink.

@@ -78,6 +78,15 @@ def test_a_long_column_of_large_numbers_is_refined():
     assert res.params.iloc[0] == pytest.approx(theta[0] - theta[1] * day.mean(), rel=1e-10)
 
 
+def test_many_columns_that_are_not_well_conditioned():
+    """An accurate gradient would take longer than another Newton pass."""
+    x = np.random.default_rng(1).normal(size=(N, 20)) + 100.0
+    res = jg.fit(x, Y)
+    theta, _ = least_squares(x - 100.0)
+    assert res.n_passes == {**ONE_PASS, "newton": 2} and res.n_iter == 1 and res.converged
+    np.testing.assert_allclose(res.params[1:], theta[1:], rtol=1e-10)
+
+
 def test_a_perfect_fit_is_not_taken_on_trust():
     """One step leaves 1e-14 of y, which is no small part of residuals that are themselves rounding."""
     res = jg.fit(X, 1.0 + X @ [1.0, 2.0, 3.0])
