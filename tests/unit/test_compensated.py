@@ -12,6 +12,7 @@ from jaxglm.design import Dense, Layout
 from jaxglm.kernels import Careful, Compensated, Model, Newton, Pair, Point, Rows
 from jaxglm.kernels import compensated as dd
 from jaxglm.sources import base
+from jaxglm.tree import pytree
 
 #: Error of a product of two numbers, relative to it.
 PRODUCT = 2e-23
@@ -121,3 +122,37 @@ def test_a_score_between_two_numbers(x64):
 def test_two_blocks_add(x64):
     a, b = Pair(jnp.asarray([1.0]), jnp.asarray([1e-20])), Pair(jnp.asarray([-1.0]), jnp.asarray([3e-20]))
     assert float(exact(Compensated().combine(a, b), 0)) == pytest.approx(4e-20, rel=1e-12)
+
+
+@pytree
+class Spread(families.Gaussian):
+    """A mean and the log of a standard deviation."""
+
+    predictors = ("mean", "log_sd")
+    quadratic = False
+
+    def nll(self, y, eta, aux):
+        return eta[1] + 0.5 * ((y - eta[0]) * jnp.exp(-eta[1])) ** 2
+
+    def expected(self, eta, aux):
+        return jnp.array([[1.0, 0.3], [0.3, 2.0]])
+
+    is_canonical = False
+
+    def start(self, y, aux, center):
+        return jnp.stack([y, 0.2 * y])
+
+
+@pytest.mark.parametrize("start", [False, True])
+@pytest.mark.parametrize("observed", [False, True])
+def test_two_predictors(start, observed, x64):
+    """Where nothing cancels, the gradient is the plain one."""
+    x, z = rng.normal(size=(N, 2)), rng.normal(size=(N, 3))
+    rows = Rows((x, z), rng.normal(size=N), rng.integers(0, 3, N) * 1.0, None, rng.normal(size=(N, 2)))
+    model = Model(Spread(), Layout((Dense(2), Dense(3))))
+    point = Point(0.1 * jnp.arange(5.0), jnp.asarray(observed), jnp.asarray(start), jnp.asarray(0.0))
+    plain = Newton().map(model, point, rows).gradient
+    np.testing.assert_allclose(Compensated().map(model, point, rows).high, plain, rtol=1e-12)
+    np.testing.assert_allclose(
+        Careful(model.family, model.layout).eta(rows, point.theta), model.eta(rows, point.theta), rtol=1e-12, atol=1e-14
+    )
