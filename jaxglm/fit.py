@@ -11,7 +11,7 @@ import numpy as np
 from jaxglm.design import Constant, Dense, Layout
 from jaxglm.errors import DataError, FitError, InputError, Status, row_count
 from jaxglm.families import suggest
-from jaxglm.kernels import FitPoint, Meat, Model, Newton, Point, Statistics, Unsound
+from jaxglm.kernels import Careful, FitPoint, Meat, Model, Newton, Point, Statistics, Unsound
 from jaxglm.solvers import drive, starts
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.rank import Rank
@@ -138,7 +138,8 @@ def fit_source(
     Notes
     -----
     Passes over the rows: one survey, one per Newton step, one or two for the fit statistics; an extra one where the
-    last step used the observed and the expected information is reported.
+    last step used the observed and the expected information is reported. The Gaussian family with the identity link
+    takes one Newton pass, one more where its columns are ill-conditioned, and one for the statistics.
     """
     if model.layout.n_coefficients == 0:
         raise FitError("the model has no columns, so there is nothing to estimate; add a term or the intercept (~ 1)")
@@ -256,8 +257,11 @@ def _null_constant(source, model, facts, solution, has_intercept, has_offset, op
 
 
 def _statistics(source, model, solution, facts, null):
-    """Fit statistics; a second pass where the density needs the dispersion that the first one estimates."""
+    """Fit statistics; a second pass where the log-likelihood needs the dispersion that the first one estimates."""
     family = model.family
+    if "qr" in solution.n_passes:
+        # Columns so nearly dependent that rounding of eta would show in the deviance.
+        model = Careful(family, model.layout)
 
     def sums(phi):
         point = FitPoint(solution.theta, null, np.asarray(phi))
@@ -269,6 +273,9 @@ def _statistics(source, model, solution, facts, null):
     count = float(facts.n_obs) if family.prior_divides_phi else float(facts.weight)
     df = float(facts.n_obs) - int(solution.rank.active[: model.layout.designs[0].n_columns].sum())
     scale = float(first.pearson) / df if df > 0 else np.nan
+    llf = family.llf_from_deviance(float(first.deviance), count, float(first.log_prior))
+    if llf is not None:
+        return first._replace(llf=llf), scale, 1
     return sums(float(first.deviance) / count), scale, 2
 
 

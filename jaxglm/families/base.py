@@ -183,6 +183,18 @@ class Family(ABC):
         """The link, for tables."""
         return str(self.link)
 
+    @property
+    def quadratic(self) -> bool:
+        """Whether `nll` is quadratic in eta, with its least value at the starting eta: one Newton step then ends it."""
+        return False
+
+    def llf_from_deviance(self, deviance: float, count: float, log_prior: float) -> float | None:
+        """Log-likelihood at phi = deviance / count where sums tell it, else None: it then takes a pass over the rows.
+
+        `log_prior` is the sum of the logs of the prior weights over all `count` observations.
+        """
+        return None
+
     def __str__(self) -> str:
         return f"{type(self).__name__}({self.link})"
 

@@ -56,6 +56,15 @@ class Gaussian(Family):
     def sample(self, key, eta, phi, aux: Aux) -> jax.Array:
         return self.link.inverse(eta[0]) + jnp.sqrt(phi) * jax.random.normal(key, dtype=eta.dtype)
 
+    @property
+    def quadratic(self) -> bool:
+        return self.is_canonical
+
+    def llf_from_deviance(self, deviance, count, log_prior) -> float:
+        if deviance == 0.0:
+            return math.inf
+        return 0.5 * (log_prior - count * (math.log(2 * math.pi * deviance / count) + 1.0))
+
     def support(self, y, aux: Aux) -> jax.Array:
         return jnp.isfinite(y)
 

@@ -34,3 +34,10 @@ def wald(estimate: np.ndarray, standard_error: np.ndarray, alpha: float, df: flo
     """Lower and upper limits, (..., 2)."""
     half = quantile(alpha, df) * standard_error
     return np.stack([estimate - half, estimate + half], axis=-1)
+
+
+def f_p_value(statistic: float, df_model: float, df_resid: float) -> float:
+    """Upper tail of Fisher's F; NaN where the statistic is."""
+    from scipy import special
+
+    return float(special.fdtrc(df_model, df_resid, statistic)) if not np.isnan(statistic) else np.nan

@@ -1,6 +1,7 @@
 """Kernels: what is summed, combined or computed over rows."""
 
-from jaxglm.kernels.base import Kernel, Model, RowMap, Rows
+from jaxglm.kernels.base import Joint, Kernel, Model, RowMap, Rows
+from jaxglm.kernels.compensated import Careful, Compensated, Pair
 from jaxglm.kernels.distribution import Anscombe, Given, Tails
 from jaxglm.kernels.meat import Meat
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
@@ -16,17 +17,21 @@ __all__ = [
     "Given",
     "Tails",
     "Boundaries",
+    "Careful",
     "Columns",
+    "Compensated",
     "Dependence",
     "Facts",
     "FitPoint",
     "FitSums",
+    "Joint",
     "Kernel",
     "Meat",
     "Model",
     "Movement",
     "Moves",
     "Newton",
+    "Pair",
     "Point",
     "Predictions",
     "Predictors",

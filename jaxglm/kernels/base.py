@@ -78,6 +78,26 @@ class Kernel(ABC):
 
 
 @dataclass(frozen=True)
+class Joint(Kernel):
+    """Several kernels at one point in one pass; values are tuples."""
+
+    kernels: tuple[Kernel, ...]
+
+    @property
+    def additive(self) -> bool:
+        return all(k.additive for k in self.kernels)
+
+    def map(self, model: Model, point: Any, rows: Rows) -> tuple:
+        return tuple(k.map(model, point, rows) for k in self.kernels)
+
+    def combine(self, a: tuple, b: tuple) -> tuple:
+        return tuple(k.combine(x, y) for k, x, y in zip(self.kernels, a, b, strict=True))
+
+    def zero(self, like: tuple) -> tuple:
+        return tuple(k.zero(part) for k, part in zip(self.kernels, like, strict=True))
+
+
+@dataclass(frozen=True)
 class RowMap(ABC):
     """A value for every row: ``map`` returns a pytree whose leaves have the rows first."""
 

@@ -20,12 +20,13 @@ class FitPoint(NamedTuple):
 
 
 class FitSums(NamedTuple):
-    """Weighted sums over rows; see :class:`Statistics`."""
+    """Weighted sums over rows; see :class:`Statistics`. `log_prior` sums the logs of the prior weights."""
 
     deviance: jax.Array
     null_deviance: jax.Array
     pearson: jax.Array
     llf: jax.Array
+    log_prior: jax.Array
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ class Statistics(Kernel):
         # A residual that is exactly zero where the variance is zero too (mu at the end of its range) adds nothing.
         chi = jnp.where(residual == 0, 0.0, residual**2 / variance)
         present = rows.freq > 0
+        log_prior = jnp.zeros_like(rows.y) if rows.prior is None else jnp.log(rows.prior)
         return FitSums(
             deviance=jnp.sum(rows.weight * deviance(rows.y, eta, rows.aux)),
             null_deviance=jnp.sum(rows.weight * deviance(rows.y, null, rows.aux)),
             pearson=jnp.sum(rows.weight * chi),
             llf=jnp.sum(jnp.where(present, count * density, 0.0)),
+            log_prior=jnp.sum(jnp.where(present, rows.freq * log_prior, 0.0)),
         )

@@ -7,20 +7,20 @@ from typing import Any
 
 import pandas as pd
 
-from jaxglm.errors import Status
 from jaxglm.fit import Fit
 from jaxglm.inference import covariance as cov
-from jaxglm.inference import likelihood, parameters, residuals
+from jaxglm.inference import parameters, residuals
 from jaxglm.inference.covariance import Covariance
 from jaxglm.inference.simulate import simulate
 from jaxglm.plot import Plot
 from jaxglm.results import predicted, summary, tidy
+from jaxglm.results.figures import Figures
 from jaxglm.results.labels import Labels
 from jaxglm.results.prediction import PredictionResults
 
 
 @dataclass(frozen=True, repr=False)
-class Results:
+class Results(Figures):
     """A fitted generalized linear model.
 
     Nothing here changes after the fit; methods that alter something return a new Results.
@@ -97,81 +97,6 @@ class Results:
         """
         fit = self.fit if information is None else cov.change_information(self.fit, information)
         return replace(self, fit=fit, covariance=cov.covariance(fit, kind))
-
-    # -- fit statistics ----------------------------------------------------------------------------------------
-    @property
-    def llf(self) -> float:
-        """Log-likelihood in nats; NaN under prob_weights."""
-        return self.fit.llf
-
-    @property
-    def deviance(self) -> float:
-        """Twice the log-likelihood lost against a perfect fit, at dispersion 1."""
-        return self.fit.deviance
-
-    @property
-    def null_deviance(self) -> float:
-        """Deviance of the model with the intercept and the offset only (without intercept: the offset only)."""
-        return self.fit.null_deviance
-
-    @property
-    def pearson_chi2(self) -> float:
-        """Sum of squared Pearson residuals."""
-        return self.fit.pearson_chi2
-
-    @property
-    def scale(self) -> float:
-        """Dispersion: Pearson chi2 / df_resid, or 1 where the family fixes it."""
-        return self.fit.scale
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion, the dispersion counted where it is estimated."""
-        return likelihood.aic(self.fit)
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion with log(nobs)."""
-        return likelihood.bic(self.fit)
-
-    @property
-    def nobs(self) -> float:
-        """Observations: rows with weight, or the sum of freq_weights."""
-        return self.fit.nobs
-
-    @property
-    def df_resid(self) -> float:
-        """nobs minus the number of estimated coefficients."""
-        return self.fit.df_resid
-
-    @property
-    def df_model(self) -> float:
-        """Estimated coefficients besides the intercept."""
-        return self.fit.df_null - self.fit.df_resid
-
-    def pseudo_rsquared(self, kind: str = "deviance") -> float:
-        """Share of the null misfit that is explained: "deviance", "cox_snell" or "nagelkerke"."""
-        return likelihood.pseudo_rsquared(self.fit, kind)
-
-    @property
-    def status(self) -> Status:
-        """How the fit ended; ``status.sentence`` says it in words."""
-        return self.fit.status
-
-    @property
-    def converged(self) -> bool:
-        """Whether the estimates are the maximum of the likelihood to working precision."""
-        return self.fit.status.converged
-
-    @property
-    def n_iter(self) -> int:
-        """Accepted Newton steps."""
-        return self.fit.n_iter
-
-    @property
-    def n_passes(self) -> dict[str, int]:
-        """Passes over the rows by kind."""
-        return dict(self.fit.n_passes)
 
     # -- rows --------------------------------------------------------------------------------------------------
     @property

@@ -170,6 +170,8 @@ def _right(fit, family) -> list[tuple[str, str]]:
 def _notes(res: Results, exponentiate: bool) -> list[str]:
     fit, labels, family = res.fit, res.labels, res.fit.model.family
     notes = ["Significance: *** p < 0.001, ** p < 0.01, * p < 0.05, . p < 0.1"]
+    if family.quadratic:
+        notes.append(_squares(res))
     notes += labels.notes
     if labels.weights:
         notes.append("Weights: " + ", ".join(labels.weights) + ".")
@@ -201,6 +203,20 @@ def _notes(res: Results, exponentiate: bool) -> list[str]:
     if not np.isinf(res.covariance.df):
         notes.append(f"Tests and intervals use Student t with {res.covariance.df:,.10g} degrees of freedom.")
     return notes
+
+
+def _squares(res: Results) -> str:
+    """The line under R's table of a linear model."""
+    fit = res.fit
+    words = (
+        f"Residual standard error {number(np.sqrt(fit.scale))} on {fit.df_resid:,.10g} df; "
+        f"R2 {number(res.rsquared)}, adjusted {number(res.rsquared_adj)}"
+    )
+    if res.covariance.kind == "nonrobust" and not np.isnan(res.fvalue):
+        tail = p_text(res.f_pvalue)
+        words += f"; F {number(res.fvalue)} on {res.df_model:,.10g} and {fit.df_resid:,.10g} df, "
+        words += f"p {tail if tail.startswith('<') else '= ' + tail}"
+    return words + "."
 
 
 def _percent(share: float) -> str:

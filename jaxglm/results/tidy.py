@@ -82,8 +82,11 @@ def tidy(res: Results, conf_int: bool = False, alpha: float = 0.05, exponentiate
 
 
 def glance(res: Results) -> pd.DataFrame:
-    """One row of fit statistics."""
+    """One row of fit statistics; least squares have R-squared, and F under the plain covariance."""
     fit = res.fit
+    squares = ["rsquared", "rsquared_adj"] if fit.model.family.quadratic else []
+    if squares and res.covariance.kind == "nonrobust":
+        squares += ["fvalue", "f_pvalue"]
     return pd.DataFrame(
         {
             "null_deviance": [fit.null_deviance],
@@ -95,6 +98,7 @@ def glance(res: Results) -> pd.DataFrame:
             "df_resid": [fit.df_resid],
             "nobs": [fit.nobs],
             "scale": [fit.scale],
+            **{name: [getattr(res, name)] for name in squares},
             "status": [fit.status.name],
         }
     )

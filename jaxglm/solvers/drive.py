@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxglm.design import Constant, Layout
 from jaxglm.errors import Status
-from jaxglm.kernels import Facts, Model, Newton, Rows, Survey, Triangle
+from jaxglm.kernels import Careful, Compensated, Facts, Joint, Model, Newton, Rows, Survey, Triangle
 from jaxglm.precision import host
 from jaxglm.solvers import newton, rank, separation, starts
 from jaxglm.solvers.information import Information
@@ -78,6 +78,12 @@ class _Drive:
         self.passes[kind] += 1
         return self.source.reduce(kernel, self.model, point)
 
+    def reduce_carefully(self, point):
+        """Totals, triangle and gradient in one pass, all from linear predictors that are rounded once."""
+        self.passes["qr"] += 1
+        kernel = Joint((self.kernel, Triangle(), Compensated()))
+        return self.source.reduce(kernel, Careful(self.model.family, self.model.layout), point)
+
 
 def survey(source: Source, model: Model) -> Facts:
     """The facts a fit needs first, on the host; one pass."""
@@ -89,7 +95,7 @@ def decide_rank(source: Source, model: Model, facts: Facts) -> tuple[rank.Rank, 
     found = rank.from_gram(facts.gram)
     if not found.doubtful:
         return found, 0
-    triangle = np.asarray(source.reduce(Triangle(plain=True), model, None))[:-1, :-1]
+    triangle = np.asarray(source.reduce(Triangle(plain=True), model, None))
     found = rank.from_triangle(triangle)
     # Columns of different predictors never alias each other; the Gram of the survey has no such blocks.
     return found, 1
@@ -123,7 +129,7 @@ def solve(
         curvature = "only"
     settings = Settings(
         tol=np.asarray(tol), max_iter=np.asarray(max_iter, np.int32), n_obs=np.asarray(facts.n_obs),
-        known_phi=family.dispersion_known, curvature=curvature,
+        known_phi=family.dispersion_known, curvature=curvature, quadratic=family.quadratic,
     )  # fmt: skip
     drive = _Drive(source, model, settings)
     state, held = _begin(drive, facts, found.active, start)
@@ -145,15 +151,14 @@ def _begin(drive: _Drive, facts: Facts, active: np.ndarray, start: np.ndarray | 
         return newton.begin(np.where(active, start, 0.0), active, center, settings, False), held
     ones = starts.constants(layout, facts, active)
     if not family.has("start"):
-        values = _best_constants(drive, facts)
-        return newton.begin(
-            starts.constant_predictors(ones, values, len(active)), active, center, settings, False
-        ), held
+        theta = starts.constant_predictors(ones, _best_constants(drive, facts), len(active))
+        return newton.begin(theta, active, center, settings, False), held
     mean = starts.on_link_scale(family, center)
     if family.limit is not None:
         return _from_limit(drive, active, ones, mean, center)
     theta = starts.constant_predictors(ones, [mean] + [0.0] * (len(ones) - 1), len(active))
-    return newton.begin(theta, active, center, settings, True), held
+    # A quadratic nll has the same step from everywhere; from coefficients its value is known as well.
+    return newton.begin(theta, active, center, settings, not family.quadratic), held
 
 
 def _best_constants(drive: _Drive, facts: Facts) -> list[float]:
@@ -270,49 +275,44 @@ def device_loop(
 
 
 def _qr_loop(drive: _Drive, state: State) -> State:
-    """Fisher steps from a QR factor of the weighted rows; the residual column rides along.
+    """Fisher steps from a QR factor R of the weighted rows: R'R step = -gradient, the gradient in twice the precision.
 
-    Steps are judged as in the normal loop; what replaces the normal equations is only the direction.
+    Steps are judged as in the normal loop; what replaces the normal equations is only the direction. Relative to
+    its length in standard errors, its error is about eps times the condition number of the columns (Bjorck 1987).
     """
     settings = replace(drive.settings, curvature="never")
-    # Where not even the starting values could be solved for, they are taken again.
+    # Where not even the starting values could be solved for, they are taken again; else the point is, which is no step.
     unstarted = int(state.n_iter) == 0 and np.isinf(float(state.value))
     state = _with_status(state, Status.RUNNING)._replace(
-        observed=np.asarray(False), start=np.asarray(unstarted), n_flat=np.asarray(0, np.int32)
-    )
+        observed=np.asarray(False), start=np.asarray(unstarted), n_flat=np.asarray(0, np.int32),
+        n_iter=np.asarray(int(state.n_iter) - (not unstarted), np.int32),
+    )  # fmt: skip
     while int(state.status) == Status.RUNNING:
-        point = _trial(state)
-        totals = drive.reduce(drive.kernel, point, "newton")
-        triangle = drive.reduce(Triangle(), point, "qr")
-        state = _advance_qr(state, totals, triangle, settings)
+        state = _advance_qr(state, drive.reduce_carefully(_trial(state)), settings)
     return state
 
 
 @jax.jit
-def _advance_qr(state: State, totals, triangle: jax.Array, settings: Settings) -> State:
-    factor, direction = qr_step(triangle, state.active)
-    return newton.advance(state, totals, settings, factor, direction)
+def _advance_qr(state: State, sums: tuple, settings: Settings) -> State:
+    totals, triangle, gradient = sums
+    factor, direction = refined_step(triangle, gradient.high, state.active)
+    return newton.advance(state, totals._replace(gradient=gradient.high), settings, factor, direction)
 
 
-def qr_step(triangle: jax.Array, active: jax.Array) -> tuple[Information, jax.Array]:
-    """Information and Newton step from a :class:`~jaxglm.kernels.Triangle` factor."""
-    kept = jnp.where(jnp.append(active, True), triangle, 0.0)
-    norm = jnp.sqrt(jnp.sum(kept[:, :-1] ** 2, axis=0))
-    scale = jnp.where(active & (norm > 0), norm, 1.0)
-    filler = jnp.concatenate([jnp.diag(jnp.where(active, 0.0, 1.0)), jnp.zeros((len(active), 1))], axis=1)
-    stacked = jnp.concatenate([kept / jnp.append(scale, 1.0), filler])
-    upper = jnp.linalg.qr(stacked, mode="r")
-    solution = jax.scipy.linalg.solve_triangular(upper[:-1, :-1], upper[:-1, -1], lower=False)
-    return Information(upper[:-1, :-1].T, scale, active), jnp.where(active, solution / scale, 0.0)
+def refined_step(triangle: jax.Array, gradient: jax.Array, active: jax.Array) -> tuple[Information, jax.Array]:
+    """Information from a :class:`~jaxglm.kernels.Triangle` factor, and its Newton step for a gradient."""
+    factor = Information.from_triangle(triangle, active)
+    return factor, -factor.solve(jnp.where(active, gradient, 0.0))
 
 
 def _finish(drive: _Drive, state: State, found, held, facts: Facts, recession, want: tuple[str, ...]) -> Solution:
     """Take the last step, and make the information matrices that are wanted."""
     status = Status(int(state.status))
     theta = np.asarray(state.theta)
-    if status is Status.CONVERGED and drive.passes["qr"] == 0:
-        # Shorter than tol standard errors: it costs nothing and squares the error.
+    if status is Status.CONVERGED:
+        # Shorter than tol standard errors, or the whole way: it costs nothing and squares the error.
         theta = theta + np.asarray(state.direction)
+    theta, triangular = _refine(drive, state, theta, status, want)
     rate = float(state.rate)
     tolerance = float(state.length) * (rate / (1 - rate) if rate < 0.9 else 1.0)
     kinds = {"expected": None, "observed": None}
@@ -321,9 +321,8 @@ def _finish(drive: _Drive, state: State, found, held, facts: Facts, recession, w
     estimated = found.active & ~held
     for kind in want:
         observed = kind == "observed" or not available
-        if drive.passes["qr"] and not observed and not scored:
-            point = newton.Point(theta, np.asarray(False), np.asarray(False), state.center)
-            kinds[kind] = host(_qr_step(drive.reduce(Triangle(), point, "qr"), estimated)[0])
+        if triangular is not None and (canonical or not observed) and not scored:
+            kinds[kind] = triangular
             continue
         if canonical or (bool(state.information_observed) == observed and (observed or not scored)):
             matrix = state.information
@@ -337,8 +336,27 @@ def _finish(drive: _Drive, state: State, found, held, facts: Facts, recession, w
     )  # fmt: skip
 
 
+def _refine(
+    drive: _Drive, state: State, theta: np.ndarray, status: Status, want: tuple[str, ...]
+) -> tuple[np.ndarray, Information | None]:
+    """A last step from a gradient in twice the precision, and the information, where rounding would show without it."""
+    point = newton.Point(theta, np.asarray(False), np.asarray(False), state.center)
+    if drive.passes["qr"] and want:
+        _, triangle, gradient = drive.reduce_carefully(point)
+        factor, step = _refined_step(triangle, gradient.high, state.active)
+        return theta + (np.asarray(step) if status is Status.CONVERGED else 0.0), host(factor)
+    if drive.settings.quadratic and status.converged:
+        factor = _from_matrix(state.information, state.active)
+        if bool(_refines(factor)):
+            gradient = drive.reduce(Compensated(), point, "gradient")
+            return theta - np.asarray(_solve(factor, gradient.high)), None
+    return theta, None
+
+
 _from_matrix = jax.jit(Information.from_matrix)
-_qr_step = jax.jit(qr_step)
+_refined_step = jax.jit(refined_step)
+_refines = jax.jit(newton.refines)
+_solve = jax.jit(Information.solve)
 
 
 def factor(matrix: jax.Array, active: np.ndarray) -> Information:

@@ -28,6 +28,11 @@ _ROUNDING = 8.0
 #: Rounding leaves standard errors a relative error of about eps over the smallest scaled Cholesky pivot. Below this
 #: pivot (1e-9 in the errors) the columns go to QR, where the error is about eps over its square root.
 PIVOT_FLOOR = 1e-7
+#: Above this squared pivot a step from normal equations is good to about 1e-12 of its length.
+_WELL_CONDITIONED = 1e-3
+#: Coefficients up to which an accurate gradient is cheap: it takes as long as three Newton passes, and far more than
+#: that where factors are codes.
+_FEW_COEFFICIENTS = 16
 #: Share of an exact fit's spread below which residuals are taken as rounding.
 _PERFECT = 1e-7
 _MAX_HALVINGS = 40
@@ -46,6 +51,7 @@ class Settings:
     known_phi : whether the dispersion is 1
     curvature : "late" switches from expected to observed near the optimum, "never" stays with expected,
         "early" uses observed wherever it is positive definite, "only" has no expected to fall back on
+    quadratic : whether nll is quadratic in the coefficients, so that only rounding is left after the first step
     """
 
     tol: jax.Array
@@ -53,6 +59,7 @@ class Settings:
     n_obs: jax.Array
     known_phi: bool = static()
     curvature: str = static()
+    quadratic: bool = static(default=False)
 
 
 class State(NamedTuple):
@@ -179,15 +186,40 @@ def _accept(
         value=jnp.where(first, jnp.inf, totals.nll), size=jnp.where(first, 0.0, totals.size), slope=slope,
         start=jnp.asarray(False), information_observed=state.observed, information=totals.information,
         gradient=totals.gradient, pearson=totals.pearson, level=totals.level,
-        n_iter=state.n_iter + jnp.where(first, 0, 1), n_halvings=jnp.zeros_like(state.n_halvings), infeasible=jnp.asarray(False),
-        n_pinned=jnp.where(state.infeasible, state.n_pinned + 1, 0),
+        n_iter=state.n_iter + jnp.where(first, 0, 1), n_halvings=jnp.zeros_like(state.n_halvings),
+        infeasible=jnp.asarray(False), n_pinned=jnp.where(state.infeasible, state.n_pinned + 1, 0),
     )  # fmt: skip
+    share = 1.0
+    if settings.quadratic:
+        left, share = _after_step(totals.pearson, slope, factor, ill)
+        new = new._replace(pearson=left)
     length = jnp.where(usable, jnp.sqrt(jnp.maximum(-slope, 0.0) / phi_hat(new, settings)), jnp.inf)
     rate = jnp.where(full & jnp.isfinite(state.length), length / jnp.where(state.length > 0, state.length, 1.0), 1.0)
     # A zero step followed by a zero step is the optimum, not a rate of 1.
     rate = jnp.where(length == 0, 0.0, rate)
-    new = new._replace(length=length, rate=rate)
-    return _judge(_next_curvature(new, factor.ok, usable, settings), usable, first, ill, settings)
+    new = _next_curvature(new._replace(length=length, rate=rate), factor.ok, usable, settings)
+    return _judge(new, usable, first, ill, share, settings)
+
+
+def refines(factor: Information) -> jax.Array:
+    """Whether a quadratic nll gets a last step with an accurate gradient, so that no digits are lost to rounding."""
+    return (factor.smallest_pivot < _WELL_CONDITIONED) & (len(factor.scale) <= _FEW_COEFFICIENTS)
+
+
+def _after_step(
+    pearson: jax.Array, slope: jax.Array, factor: Information, ill: bool
+) -> tuple[jax.Array, jax.Array | float]:
+    """Pearson chi-squared after a whole step of a quadratic nll, and the share of the step that is left at the end.
+
+    What is left is rounding of the factor. Where the sum of squares that stays is itself rounding, or where only
+    another pass can give the digits that a factor lacks, no share is known: 1.
+    """
+    pivot = factor.smallest_pivot
+    share = rounding(1.0 / (jnp.sqrt(pivot) if ill else pivot))
+    left = pearson + slope
+    # A last step, with an accurate gradient, squares it.
+    at_end = jnp.where(ill | refines(factor), share**2, jnp.where(pivot < _WELL_CONDITIONED, 1.0, share))
+    return jnp.maximum(left, 0.0), jnp.where(left > share * pearson, at_end, 1.0)
 
 
 def _next_curvature(state: State, positive: jax.Array, usable: jax.Array, settings: Settings) -> State:
@@ -202,13 +234,20 @@ def _next_curvature(state: State, positive: jax.Array, usable: jax.Array, settin
     return state._replace(observed_allowed=allowed, observed=allowed & near & usable)
 
 
-def _judge(state: State, usable: jax.Array, first: jax.Array, ill: bool, settings: Settings) -> State:
-    """Whether to stop at an accepted point; `ill`: the columns are too ill-conditioned for normal equations."""
-    remaining = jnp.where(state.rate < 1.0, state.length * state.rate / (1.0 - state.rate), jnp.inf)
+def _judge(
+    state: State, usable: jax.Array, first: jax.Array, ill: bool, share: jax.Array | float, settings: Settings
+) -> State:
+    """Whether to stop at an accepted point.
+
+    `ill`: the columns are too ill-conditioned for normal equations. `share`: known share of the step that is left
+    after it, else 1.
+    """
+    rate = jnp.minimum(state.rate, share)
+    remaining = jnp.where(rate < 1.0, state.length * rate / (1.0 - rate), jnp.inf)
     # The information belongs to the point before the last step; that step must be too short to matter.
-    share = jnp.sum(state.active) / jnp.maximum(settings.n_obs, 1.0)
-    fresh = state.length * jnp.sqrt(share) < settings.tol
-    converged = (remaining < settings.tol) & fresh & usable
+    effect = jnp.sum(state.active) / jnp.maximum(settings.n_obs, 1.0)
+    fresh = state.length * jnp.sqrt(effect) < settings.tol
+    converged = (remaining < settings.tol) & (fresh | settings.quadratic) & usable
     small = -0.5 * state.slope < rounding(state.size)
     # With such columns rounding of the gradient alone gives steps that no longer shrink.
     flat = usable & (small | ill) & (state.length < 1e-3) & (state.rate > 0.5)
@@ -238,7 +277,12 @@ def _judge(state: State, usable: jax.Array, first: jax.Array, ill: bool, setting
         ],
         Status.RUNNING,
     )
-    return state._replace(n_flat=n_flat, n_stalled=n_stalled, status=status.astype(state.status.dtype))
+    # A step that is the whole way from the first point counts, though nothing is evaluated after it.
+    whole = converged & (state.n_iter == 0) & settings.quadratic
+    return state._replace(
+        n_iter=state.n_iter + whole, rate=jnp.where(converged, rate, state.rate), n_flat=n_flat, n_stalled=n_stalled,
+        status=status.astype(state.status.dtype),
+    )  # fmt: skip
 
 
 def _halve(state: State, finite: jax.Array, ill: bool) -> State:
