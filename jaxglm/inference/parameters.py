@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jaxglm.errors import Status
 from jaxglm.fit import Fit
 from jaxglm.inference.covariance import Covariance
 from jaxglm.inference.intervals import p_values, statistics, wald
@@ -11,8 +12,10 @@ from jaxglm.inference.intervals import p_values, statistics, wald
 
 def estimates(fit: Fit) -> np.ndarray:
     """Coefficients (P,), natural parameters instead of their logs; NaN where aliased, 0 where held at their limit."""
+    # A fit that ended before it came to the parameter has no estimate of it.
+    end = 0.0 if fit.status is Status.NO_OVERDISPERSION else np.nan
     with np.errstate(over="ignore"):
-        natural = np.where(fit.held, 0.0, np.exp(np.where(fit.natural, fit.theta, 0.0)))
+        natural = np.where(fit.held, end, np.exp(np.where(fit.natural, fit.theta, 0.0)))
     return np.where(fit.natural, natural, fit.theta)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -21,8 +22,8 @@ from jaxglm.sources import Source, block_rows, reduce_rows
 
 #: Above this many numbers in the information the loop is driven from the host, which can be interrupted.
 _DEVICE_COEFFICIENTS = 300
-#: Where a parameter whose log is a predictor may start.
-_LOG_RANGE = (-12.0, 5.0)
+#: Where a parameter whose log is a predictor starts at the least.
+_SMALLEST = -12.0
 #: Mean of such a predictor below which the parameter has vanished.
 _VANISHED = -15.0
 _PLAIN = Newton()
@@ -61,13 +62,15 @@ class Solution:
 
 @dataclass
 class _Drive:
-    """One solve in progress: what every stage needs, the count of passes, and the fit at a family's limit."""
+    """One solve in progress: what every stage needs, the count of passes, and what the fit at a family's limit left."""
 
     source: Source
     model: Model
     settings: Settings
     passes: Counter = field(default_factory=Counter)
     limited: State | None = None
+    recession: np.ndarray | None = None
+    again: Callable[[], State] | None = None
 
     @property
     def kernel(self) -> Newton:
@@ -134,6 +137,11 @@ def solve(
     drive = _Drive(source, model, settings)
     state, held = _begin(drive, facts, found.active, start)
     state, recession = _run(drive, state)
+    if drive.again is not None and recession is None and not Status(int(state.status)).converged:
+        state, recession = _run(drive, drive.again())
+    if drive.recession is not None and recession is None:
+        # A direction in which the mean runs away at the limit is one everywhere.
+        state, recession = _with_status(state, Status.SEPARATED), drive.recession
     if drive.limited is not None and not Status(int(state.status)).converged:
         last = _last(model.layout)
         # The last predictor has left for its limit in every row.
@@ -189,7 +197,7 @@ def _from_limit(
         return newton.begin(theta, active, center, settings, False), np.zeros(len(active), bool)
     first = newton.begin(theta, active & ~last, center, settings, True)
     # With Fisher steps throughout, the last totals also hold the expected curvature of the predictor at its limit.
-    state, _ = _run(drive, first._replace(observed_allowed=np.asarray(False)))
+    state, drive.recession = _run(drive, first._replace(observed_allowed=np.asarray(False)))
     if Status(int(state.status)) not in (Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.SEPARATED):
         return state, last
     state = state._replace(theta=np.asarray(state.theta) + np.asarray(state.direction))
@@ -198,9 +206,16 @@ def _from_limit(
     if slope <= 0 and (active & last).sum() == 1:
         return _with_status(state, Status.NO_OVERDISPERSION), last
     drive.limited = state
-    step = np.log1p(max(slope, 0.0) / curvature) if curvature > 0 else -family.limit
-    begin = np.clip(family.limit + step, *_LOG_RANGE)
-    theta = np.where(last, begin * one, np.asarray(state.theta))
+
+    def again() -> State:
+        """Another start, from the fit with the parameter at 1, where rows far out weigh less than at the limit."""
+        start = starts.constant_predictors(ones, [*values[:-1], 0.0], len(active))
+        held_at_one, _ = _run(drive, newton.begin(start, active & ~last, center, settings, True))
+        return newton.begin(np.asarray(held_at_one.theta), active, center, settings, False)
+
+    drive.again = again
+    begin = family.limit + np.log1p(max(slope, 0.0) / curvature) if curvature > 0 else 0.0
+    theta = np.where(last, max(begin, _SMALLEST) * one, np.asarray(state.theta))
     return newton.begin(theta, active, center, settings, False), np.zeros(len(active), bool)
 
 

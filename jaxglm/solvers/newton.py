@@ -252,7 +252,8 @@ def _judge(
     # With such columns rounding of the gradient alone gives steps that no longer shrink.
     flat = usable & (small | ill) & (state.length < 1e-3) & (state.rate > 0.5)
     n_flat = jnp.where(flat, state.n_flat + 1, 0)
-    slow = usable & (state.rate > 0.3) & (state.length < 3.0) & (state.n_iter > 4)
+    # Where the estimated dispersion goes to zero with the steps, their length in standard errors does not.
+    slow = usable & (state.rate > 0.3) & (((state.length < 3.0) & (state.n_iter > 4)) | (state.n_iter > 15))
     n_stalled = jnp.where(slow, state.n_stalled + 1, jnp.minimum(state.n_stalled, 0))
     taken_again = state.information_observed & ~usable
     never_usable = settings.curvature == "only"
