@@ -40,13 +40,14 @@ def row_terms(
     """
 
     def terms(y, eta, aux):
-        nll, score = jax.value_and_grad(family.nll, argnums=1)(y, eta, aux)
-        if family.is_canonical:
-            curvature = jax.hessian(family.nll, argnums=1)(y, eta, aux)
-        elif not family.has_expected:
-            curvature = jax.hessian(family.nll, argnums=1)(y, eta, aux)
-        else:
-            seen = jax.hessian(family.nll, argnums=1)(y, eta, aux)
+        def score_of(eta):
+            nll, score = jax.value_and_grad(family.nll, argnums=1)(y, eta, aux)
+            return score, (nll, score)
+
+        # One sweep for all three: each more would be traced and compiled anew.
+        seen, (nll, score) = jax.jacfwd(score_of, has_aux=True)(eta)
+        curvature = seen
+        if not family.is_canonical and family.has_expected:
             mean = family.scoring if scoring else family.expected
             curvature = jnp.where(observed, seen, mean(y, eta, aux))
         return RowTerms(jnp.where(family.valid(eta), nll, jnp.inf), score, curvature)

@@ -17,6 +17,7 @@ from jaxglm.kernels import (
     Columns,
     Compensated,
     FitPoint,
+    Given,
     Joint,
     Meat,
     Movement,
@@ -106,8 +107,6 @@ def row_maps(p):
         "predictions": (Predictions(), (theta, jnp.eye(p))),
         "residuals": (Residuals(), theta),
         "boundaries": (Boundaries(), None),
-        "anscombe": (Anscombe(), theta),
-        "tails": (Tails(), (theta, jnp.asarray(1.0))),
     }
 
 
@@ -142,6 +141,17 @@ def test_every_kernel_gives_the_same(name, binomial, monkeypatch, x64):
         for ours, theirs in zip(jax.tree.leaves(found[key]), jax.tree.leaves(want[key]), strict=True):
             size = np.max(np.abs(theirs), initial=1.0)
             np.testing.assert_allclose(ours, theirs, rtol=ROUNDING, atol=ROUNDING * size, err_msg=key)
+
+
+def test_rare_row_values_are_the_same_from_every_source(binomial, monkeypatch, x64):
+    model, rows, want = binomial
+    theta = jnp.linspace(-0.2, 0.3, model.layout.n_coefficients)
+    for kernel, point in ((Anscombe(), theta), (Tails(), (theta, jnp.asarray(1.0))), (Given(), (theta, 1.0))):
+        values = [make(name, rows, monkeypatch).map_rows(kernel, model, point) for name in FITTED]
+        for other in values[1:]:
+            for a, b in zip(jax.tree.leaves(values[0]), jax.tree.leaves(other), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+                assert len(a) == N
 
 
 def test_replaced_rows_change_every_source(binomial, monkeypatch, x64):
