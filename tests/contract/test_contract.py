@@ -20,6 +20,7 @@ import source_models
 import jaxglm as jg
 from jaxglm import precision
 from jaxglm.errors import Status
+from jaxglm.kernels import Newton, Point
 from jaxglm.results import Results
 from jaxglm.results.figures import Figures
 from jaxglm.solvers import drive, newton
@@ -230,7 +231,7 @@ def test_the_device_loop_moves_nothing(setting, x64):
 
 def test_every_kernel_lowers_for_gpus(setting, x64):
     """`jax.export` makes code for platforms that this machine lacks."""
-    from test_sources import kernels, row_maps
+    from test_sources import kernels, rare_maps, row_maps
 
     model, rows, state, settings = setting
     p = model.layout.n_coefficients
@@ -239,13 +240,22 @@ def test_every_kernel_lowers_for_gpus(setting, x64):
         name: (lambda point, k=kernel: base.reduce_rows(k, model, point, rows, block), point)
         for name, (kernel, point) in kernels(p).items()
     }
-    jobs |= {name: (lambda point, k=k: k.map(model, point, rows), point) for name, (k, point) in row_maps(p).items()}
+    maps = row_maps(p) | rare_maps(p)
+    jobs |= {name: (lambda point, k=k: k.map(model, point, rows), point) for name, (k, point) in maps.items()}
     jobs["loop"] = (lambda s: drive.device_loop(model, rows, s, settings, block), state)
     for name, (function, point) in jobs.items():
         made = jax.export.export(jax.jit(function), platforms=["cpu", "cuda"])(point)
         assert made.platforms == ("cpu", "cuda"), name
         # Double precision on both platforms, as long as the scope is open.
         assert any("f64" in line for line in made.mlir_module().splitlines()), name
+
+
+def test_two_predictors_lower_for_gpus(x64):
+    model = source_models.model("negative_binomial")
+    rows = source_models.rows(model.family)
+    point = Point(jnp.zeros(model.layout.n_coefficients), *map(jnp.asarray, (True, False, 0.4)))
+    function = jax.jit(lambda point: Newton(scoring=True).map(model, point, rows))
+    assert jax.export.export(function, platforms=["cpu", "cuda"])(point).platforms == ("cpu", "cuda")
 
 
 @pytest.mark.parametrize("name", ["jaxglm", *MODULES])

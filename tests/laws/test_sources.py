@@ -110,6 +110,12 @@ def row_maps(p):
     }
 
 
+def rare_maps(p):
+    theta = jnp.linspace(-0.2, 0.3, p)
+    both = (theta, jnp.asarray(1.0))
+    return {"anscombe": (Anscombe(), theta), "tails": (Tails(), both), "given": (Given(), both)}
+
+
 def evaluate(source, model):
     """All kernels on a source; triangles as the Gram matrices they stand for."""
     p = model.layout.n_coefficients
@@ -145,8 +151,7 @@ def test_every_kernel_gives_the_same(name, binomial, monkeypatch, x64):
 
 def test_rare_row_values_are_the_same_from_every_source(binomial, monkeypatch, x64):
     model, rows, want = binomial
-    theta = jnp.linspace(-0.2, 0.3, model.layout.n_coefficients)
-    for kernel, point in ((Anscombe(), theta), (Tails(), (theta, jnp.asarray(1.0))), (Given(), (theta, 1.0))):
+    for kernel, point in rare_maps(model.layout.n_coefficients).values():
         values = [make(name, rows, monkeypatch).map_rows(kernel, model, point) for name in FITTED]
         for other in values[1:]:
             for a, b in zip(jax.tree.leaves(values[0]), jax.tree.leaves(other), strict=True):
