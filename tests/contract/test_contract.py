@@ -252,10 +252,10 @@ def test_every_kernel_lowers_for_gpus(setting, x64):
 
 def test_two_predictors_lower_for_gpus(x64):
     model = source_models.model("negative_binomial")
-    rows = source_models.rows(model.family)
     point = Point(jnp.zeros(model.layout.n_coefficients), *map(jnp.asarray, (True, False, 0.4)))
-    function = jax.jit(lambda point: Newton(scoring=True).map(model, point, rows))
-    assert jax.export.export(function, platforms=["cpu", "cuda"])(point).platforms == ("cpu", "cuda")
+    rows = jax.tree.map(jnp.asarray, source_models.rows(model.family))
+    function = jax.jit(lambda point, rows: Newton(scoring=True).map(model, point, rows))
+    assert jax.export.export(function, platforms=["cpu", "cuda"])(point, rows).platforms == ("cpu", "cuda")
 
 
 @pytest.mark.parametrize("name", ["jaxglm", *MODULES])
