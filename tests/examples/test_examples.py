@@ -28,6 +28,28 @@ EXPECTED = {
         ],
         ["attrition.png"],
     ),
+    "counts.py": (
+        [
+            "1495 stays in hospital: 1 to 116 days, mean 9.9.",
+            "y holds whole numbers from 0 up: poisson, negative_binomial, quasipoisson.",
+            "emergency 96 18.2 424.9",
+            "Pearson chi2 / df = 6.26",
+            "with phi = 6.26 estimated.",
+            "type[T.emergency] 2.0262 0.15399 9.292 <1e-16 1.7458 2.3516 ***",
+            "alpha 0.44576 0.019816 0.40856 0.48634",
+            "stay 2.03 times as long as the elective one (95% interval 1.75 to 2.35).",
+            "AIC: Poisson 13868, negative binomial 9607;",
+            "emergency 0.883 0.669 1.165",
+            "AIC falls from 9607 to 9580",
+            "Variance = phi x mean^1.5, phi = 1.91.",
+            "Poisson -0.0715 0.0239 0.0028 0.7095 0.0261",
+            "quasi-Poisson -0.0715 0.0599 0.2326 0.7095 0.0654",
+            "negative binomial -0.0680 0.0532 0.2016 0.7062 0.0760",
+            "observed 0.0% 2.4% 116",
+            "negative binomial 2.5% 2.2% 66 0.00 0.99",
+        ],
+        ["counts.png"],
+    ),
 }
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -49,6 +71,11 @@ def test_example_runs(path, tmp_path):
         made = tmp_path / "out" / name
         assert made.read_bytes().startswith(PNG)
         assert made.stat().st_size > 10_000, "the picture is all but empty"
+
+
+def test_stays_are_those_of_the_reference():
+    reference = ROOT / "tests" / "reference" / "shared" / "data" / "medpar.csv"
+    assert (ROOT / "examples" / "data" / "medpar.csv").read_bytes() == reference.read_bytes()
 
 
 def test_employees_are_those_of_the_reference():
