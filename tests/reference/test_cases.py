@@ -1,5 +1,7 @@
 """Every figure of every reference case whose family and link exist."""
 
+import json
+
 import cases
 import numpy as np
 import pandas as pd
@@ -80,6 +82,10 @@ def mismatches(case: dict, res: jg.Results) -> dict[str, float]:
         joint = res.with_cov("nonrobust", information="observed")
         want = expect["joint_observed"]
         errors["joint observed"] = cases.close(joint.bse, [*want["se"], want["alpha_se"]], RELATIVE)
+        theirs = json.loads((cases.HERE / "statsmodels" / "negative_binomial.json").read_text())[case["id"]]
+        errors["statsmodels"] = cases.close(joint.params, [*theirs["coef"], theirs["alpha"]], RELATIVE, ABSOLUTE)
+        errors["statsmodels se"] = cases.close(joint.bse, [*theirs["se"], theirs["alpha_se"]], RELATIVE)
+        errors["statsmodels llf"] = cases.close(joint.llf, theirs["loglik"], RELATIVE)
     for name, get in ROWS.items():
         errors[name] = cases.close(get(res).loc[rows], expect[name], RELATIVE, ABSOLUTE)
     for kind in RESIDUALS:
