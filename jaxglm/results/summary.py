@@ -154,16 +154,21 @@ def _left(res: Results, fit, family) -> list[tuple[str, str]]:
 
 def _right(fit, family) -> list[tuple[str, str]]:
     scale = "fixed" if family.dispersion_known else "Pearson"
+
+    def shown(method: str, value: float) -> str:
+        """A figure that rests on a method of the family."""
+        return number(value) if family.has(method) else "none"
+
     return [
-        ("Log-likelihood", number(fit.llf)),
-        ("AIC", number(likelihood.aic(fit))),
-        ("BIC", number(likelihood.bic(fit))),
-        ("Deviance", number(fit.deviance)),
-        ("Null deviance", number(fit.null_deviance)),
+        ("Log-likelihood", shown("logpdf", fit.llf)),
+        ("AIC", shown("logpdf", likelihood.aic(fit))),
+        ("BIC", shown("logpdf", likelihood.bic(fit))),
+        ("Deviance", shown("unit_deviance", fit.deviance)),
+        ("Null deviance", shown("unit_deviance", fit.null_deviance)),
         ("Df null", f"{fit.df_null:,.10g}"),
-        ("Pearson chi2", number(fit.pearson_chi2)),
+        ("Pearson chi2", shown("variance", fit.pearson_chi2)),
         (f"Scale ({scale})", number(fit.scale)),
-        ("Deviance R2", number(likelihood.pseudo_rsquared(fit))),
+        ("Deviance R2", shown("unit_deviance", likelihood.pseudo_rsquared(fit))),
     ]
 
 

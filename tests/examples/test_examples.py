@@ -50,6 +50,18 @@ EXPECTED = {
         ],
         ["counts.png"],
     ),
+    "custom_likelihood.py": (
+        [
+            "log_shape 0.46585 0.042802 10.884 <1e-16 0.38196 0.54974 ***",
+            "dose 0.60 0.595 0.059 0.479 0.710 True",
+            "Second differences in NumPy give the same to",
+            "2 2.0 0 21.37 1.85 17.75 24.99",
+            "log(shape) changes by 0.050 (p = 0.55)",
+            "Student t, df = 3: slope 2.015 +- 0.044",
+            "InputError: nll is finite at y = 1",
+        ],
+        [],
+    ),
 }
 PNG = b"\x89PNG\r\n\x1a\n"
 
