@@ -205,7 +205,7 @@ def unnamed(y, eta, aux):
 
 
 def stopped(y, eta, aux):
-    """Wrong: rounding hides part of the slope."""
+    """Wrong: part of the slope is hidden from autodiff."""
     return -normal.logpdf(y, eta[0] + jax.lax.stop_gradient(0.1 * eta[0] ** 2))
 
 
