@@ -320,6 +320,8 @@ def _report(found: Fit, labels: Labels, behavior: _Behavior) -> None:
         warnings.warn(found.status.sentence, DataWarning, stacklevel=4)
     elif not found.status.converged:
         message = f"{found.status.name}: {found.status.sentence}"
+        if not found.model.family.has_expected and not found.bread.ok:
+            message += " The likelihood is not curved downward here, so this is no maximum; check the sign of nll."
         if behavior.on_failure == "raise":
             raise FitError(message)
         warnings.warn(message, ConvergenceWarning, stacklevel=4)

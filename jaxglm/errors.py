@@ -110,7 +110,10 @@ _SENTENCES = {
         "standard errors do not hold; use a link that keeps the mean in range (log, logit)."
     ),
     Status.STEP_FAILED: "No step lowered the negative log-likelihood; check the scale of the columns or give start=.",
-    Status.NOT_FINITE: "The likelihood is not finite at any start that was tried; give start=, or another link.",
+    Status.NOT_FINITE: (
+        "The likelihood is not finite at any start that was tried; give start=, another link, or map the predictors of "
+        "a likelihood of your own (exp for a scale)."
+    ),
     Status.ILL_CONDITIONED: "The normal equations are too ill-conditioned; the solver changes to QR.",
     Status.NO_OVERDISPERSION: (
         "The counts vary no more than Poisson counts do, so the estimate of alpha is 0, the end of its range (without "

@@ -274,15 +274,17 @@ def _log_rising_in_y(y: jax.Array, log_alpha: jax.Array) -> jax.Array:
     return jnp.log1p(_SHIFT * g.alpha) + jnp.log1p(g.x) - 0.5 * g.u - g.u * _stirling(g.u, 1) - shift
 
 
+def _tangent(*terms):
+    """Sum of slope times tangent over the arguments that vary; slopes of the others are not even traced."""
+    parts = [slope() * d for d, slope in terms if type(d) is not jax.custom_derivatives.SymbolicZero]
+    return sum(parts[1:], parts[0])
+
+
 def _log_rising_jvp(primals, tangents):
     (y, log_alpha), (dy, dt) = primals, tangents
-    zero = jax.custom_derivatives.SymbolicZero
-    tangent = jnp.zeros_like(log_rising(y, log_alpha))
-    if type(dt) is not zero:
-        tangent += _rising_slope(y, log_alpha) * dt
-    if type(dy) is not zero:
-        tangent += _log_rising_in_y(y, log_alpha) * dy
-    return log_rising(y, log_alpha), tangent
+    return log_rising(y, log_alpha), _tangent(
+        (dt, lambda: _rising_slope(y, log_alpha)), (dy, lambda: _log_rising_in_y(y, log_alpha))
+    )
 
 
 log_rising.defjvp(_log_rising_jvp, symbolic_zeros=True)
@@ -299,13 +301,10 @@ def _rising_slope(y: jax.Array, log_alpha: jax.Array) -> jax.Array:
 
 def _rising_slope_jvp(primals, tangents):
     (y, log_alpha), (dy, dt) = primals, tangents
-    zero = jax.custom_derivatives.SymbolicZero
-    tangent = jnp.zeros_like(_rising_slope(y, log_alpha))
-    if type(dt) is not zero:
-        tangent += _rising_bend(y, log_alpha) * dt
-    if type(dy) is not zero:
-        tangent += jax.grad(_log_rising_in_y, argnums=1)(y, log_alpha) * dy
-    return _rising_slope(y, log_alpha), tangent
+    return _rising_slope(y, log_alpha), _tangent(
+        (dt, lambda: _rising_bend(y, log_alpha)),
+        (dy, lambda: jax.grad(_log_rising_in_y, argnums=1)(y, log_alpha)),
+    )
 
 
 _rising_slope.defjvp(_rising_slope_jvp, symbolic_zeros=True)

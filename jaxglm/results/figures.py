@@ -56,12 +56,12 @@ class Figures:
 
     @property
     def df_resid(self) -> float:
-        """nobs minus the number of estimated coefficients."""
+        """nobs minus the estimated coefficients of the mean; those of other predictors are not counted, as in R."""
         return self.fit.df_resid
 
     @property
     def df_model(self) -> float:
-        """Estimated coefficients besides the intercept."""
+        """Estimated coefficients of the mean besides the intercept."""
         return self.fit.df_null - self.fit.df_resid
 
     def pseudo_rsquared(self, kind: str = "deviance") -> float:

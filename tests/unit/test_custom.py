@@ -130,6 +130,13 @@ def test_a_response_that_the_likelihood_excludes_is_named():
         jg.glm("time ~ x", bad, family=WEIBULL)
 
 
+def test_a_likelihood_with_the_wrong_sign_is_no_maximum():
+    wrong = jg.custom_family(lambda y, eta, aux: -poisson_nll(y, eta, aux), mean=poisson_mean)
+    with pytest.warns(jg.ConvergenceWarning, match="check the sign of nll"):
+        res = jg.glm("count ~ x", DATA, family=wrong)
+    assert not res.converged
+
+
 BAD = {
     "not a function": (dict(nll=3), "nll must be a function"),
     "a vector": (dict(nll=lambda y, eta, aux: eta), "one real number"),
