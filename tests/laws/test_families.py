@@ -131,12 +131,14 @@ def test_samples_have_the_declared_moments(name):
     entry = FAMILIES[name]
     family, rng = entry.family, np.random.default_rng(11)
     moments = {"mean": [], "score": [], "observed": [], "variance": []}
+    # The value of a quasi-likelihood is an integral for each sample.
+    count = SAMPLES if entry.twin is not None else SAMPLES // 10
     for eta in entry.eta:
         with precision.scope():
             mu = float(family.mean(jnp.asarray([eta]), aux_of(entry, 1)))
-            y = entry.sample(rng, mu, 1.0, SAMPLES)
-            aux = aux_of(entry, SAMPLES)
-            seen = row_terms(family, jnp.asarray(y), jnp.full((SAMPLES, 1), eta), aux, True)
+            y = entry.sample(rng, mu, 1.0, count)
+            aux = aux_of(entry, count)
+            seen = row_terms(family, jnp.asarray(y), jnp.full((count, 1), eta), aux, True)
             one = {key: value[0] for key, value in aux.items()}
             variance = float(family.variance(jnp.asarray(mu), jnp.asarray([eta]), one))
             expected = float(family.expected(jnp.asarray(mu), jnp.asarray([eta]), one)[0, 0])
@@ -147,7 +149,7 @@ def test_samples_have_the_declared_moments(name):
             ("observed", observed, expected),
             ("variance", (y - mu) ** 2, variance),
         ):
-            error = np.std(draws) / np.sqrt(SAMPLES) + 1e-12
+            error = np.std(draws) / np.sqrt(count) + 1e-12
             moments[key].append(abs(np.mean(draws) - want) / error)
         assert expected > 0
     assert {key: max(z) for key, z in moments.items() if max(z) > SIGMA} == {}
@@ -199,7 +201,7 @@ def test_a_mean_outside_its_range_costs_infinity(name, eta, x64):
 def test_distribution_function_of_samples_is_uniform(name, x64):
     """A point at random between P(Y < y) and P(Y <= y) has the moments of a uniform number; both tails add to 1."""
     entry, rng = FAMILIES[name], np.random.default_rng(12)
-    family, n, eta = entry.family, 4_000, entry.eta[1]
+    family, n, eta = entry.family, 1_500, entry.eta[1]
     aux = aux_of(entry, 1)
     one = {key: value[0] for key, value in aux.items()}
     y = jnp.asarray(entry.sample(rng, float(family.mean(jnp.asarray([eta]), one)), entry.phi, n))
