@@ -145,7 +145,7 @@ def glm(
         intake, taken = FormulaIntake.learn(formula, data, family, beside, missing, functions)
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
-        n_coefficients=len(intake.names), probability_weights=prob_weights is not None,
+        n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
     )  # fmt: skip
     with precision.scope():
         if streamed:
@@ -242,7 +242,7 @@ def fit(
     intake, taken = ArrayIntake.learn(X, y, family, beside, names=names, intercept=bool(intercept), missing=missing)
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
-        n_coefficients=len(intake.names), probability_weights=prob_weights is not None,
+        n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
     )  # fmt: skip
     with precision.scope():
         source = _source(taken, placed, owned=False)

@@ -159,8 +159,6 @@ def fit_source(
     sums, scale, stat_passes = _statistics(source, model, solution, facts, null)
     passes = {"survey": 1, "rank": extra, **solution.n_passes, "null": null_passes, "statistics": stat_passes}
     n_obs = float(facts.n_obs)
-    # As in R, other parameters of the distribution leave the residual degrees of freedom alone.
-    rank = int(found.active[: model.layout.designs[0].n_columns].sum())
     information = solution.expected if kind == "expected" else solution.observed
     return Fit(
         model=model, source=source, options=options, theta=np.where(found.active, solution.theta, np.nan), rank=found,
@@ -172,7 +170,7 @@ def fit_source(
         pearson_chi2=float(sums.pearson), scale=scale, has_intercept=has_intercept, held=solution.held,
         natural=np.zeros(len(found.active), bool) if natural is None else natural,
         llf=np.nan if options.probability_weights else float(sums.llf),
-        df_resid=n_obs - rank, df_null=n_obs - (1 if has_intercept else 0),
+        df_resid=_df_resid(model, facts, found), df_null=n_obs - (1 if has_intercept else 0),
         meat=_meat(source, model, solution.theta) if options.probability_weights else None,
     )  # fmt: skip
 
@@ -256,6 +254,11 @@ def _null_constant(source, model, facts, solution, has_intercept, has_offset, op
     return null.theta[0], 1 + sum(null.n_passes.values())
 
 
+def _df_resid(model: Model, facts, found: Rank) -> float:
+    """Observations minus coefficients of the mean; as in R, other parameters of the distribution do not count."""
+    return float(facts.n_obs) - int(found.active[: model.layout.designs[0].n_columns].sum())
+
+
 def _statistics(source, model, solution, facts, null):
     """Fit statistics; a second pass where the log-likelihood needs the dispersion that the first one estimates."""
     family = model.family
@@ -271,7 +274,7 @@ def _statistics(source, model, solution, facts, null):
     if family.dispersion_known:
         return first, 1.0, 1
     count = float(facts.n_obs) if family.prior_divides_phi else float(facts.weight)
-    df = float(facts.n_obs) - int(solution.rank.active[: model.layout.designs[0].n_columns].sum())
+    df = _df_resid(model, facts, solution.rank)
     scale = float(first.pearson) / df if df > 0 else np.nan
     llf = family.llf_from_deviance(float(first.deviance), count, float(first.log_prior))
     if llf is not None:

@@ -95,11 +95,15 @@ def _check_range(family: Family) -> None:
 
 def options(
     *, solver: Any, information: str, start: Any, tol: float, max_iter: int, use_t: bool | None, n_coefficients: int,
-    probability_weights: bool,
+    probability_weights: bool, family: Family,
 ) -> Options:  # fmt: skip
     """Checked solver options."""
     if solver not in SOLVERS:
         raise InputError(f"solver must be 'auto', 'newton' or 'irls', not {solver!r}.{near(str(solver), SOLVERS)}")
+    if SOLVERS[solver] == "never" and not family.has_expected:
+        raise InputError(
+            "solver='irls' steps with the expected information, which a family of your own does not have; use 'auto'"
+        )
     if information not in ("expected", "observed"):
         raise InputError(f"information must be 'expected' or 'observed', not {information!r}")
     if isinstance(tol, bool) or not isinstance(tol, (int, float, np.floating)) or not 0 < tol < 1:

@@ -62,6 +62,12 @@ class CustomFamily(Family):
             return None
         return jnp.vectorize(lambda e: self.mean(e[None], {}))
 
+    def with_link(self, link: Link) -> Family:
+        raise InputError(
+            f"link={link.name!r} has no place in a family of your own: nll and mean map the predictors themselves; "
+            "leave out link=, or apply the inverse link inside nll"
+        )
+
     def has(self, method: str) -> bool:
         if method in ("logpdf", "nll"):
             return True

@@ -130,6 +130,13 @@ def test_a_response_that_the_likelihood_excludes_is_named():
         jg.glm("time ~ x", bad, family=WEIBULL)
 
 
+def test_options_that_it_would_ignore_are_refused():
+    with pytest.raises(jg.InputError, match="link='log' has no place"):
+        jg.glm("count ~ x", DATA, family=POISSON, link="log")
+    with pytest.raises(jg.InputError, match="expected information"):
+        jg.glm("count ~ x", DATA, family=POISSON, solver="irls")
+
+
 def test_a_likelihood_with_the_wrong_sign_is_no_maximum():
     wrong = jg.custom_family(lambda y, eta, aux: -poisson_nll(y, eta, aux), mean=poisson_mean)
     with pytest.warns(jg.ConvergenceWarning, match="check the sign of nll"):
