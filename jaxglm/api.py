@@ -19,7 +19,8 @@ from jaxglm.errors import (
     Status,
     row_count,
 )
-from jaxglm.fit import Fit, fit_source
+from jaxglm.fit import fit_source
+from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import covariance, default_kind
 from jaxglm.intake import ArrayIntake, Beside, FormulaIntake
 from jaxglm.intake.base import Taken
@@ -151,8 +152,7 @@ def glm(
         if streamed:
             source, taken = _stream(intake, data)
         else:
-            # The formula made the design anew, so its matrices need no further copy.
-            source = _source(taken, placed, owned=True)
+            source = _source(taken, placed)
         return _run(
             source,
             intake,
@@ -245,7 +245,7 @@ def fit(
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
     )  # fmt: skip
     with precision.scope():
-        source = _source(taken, placed, owned=False)
+        source = _source(taken, placed)
         return _run(source, intake, taken, options, behavior, response=intake.encoder.name, formula=None)
 
 
@@ -263,9 +263,9 @@ def options_of(function: Callable) -> list[str]:
     return [n for n, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_KEYWORD]
 
 
-def _source(taken: Taken, placed: resolve.Devices, owned: bool) -> Source:
+def _source(taken: Taken, placed: resolve.Devices) -> Source:
     if placed.devices is None or len(placed.devices) == 1:
-        return ArraySource.from_rows(taken.rows, owned)
+        return ArraySource.from_rows(taken.rows)
     return MeshSource.from_rows(taken.rows, list(placed.devices))
 
 

@@ -3,106 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import jax
 import numpy as np
 
 from jaxglm.design import Constant, Dense, Layout
 from jaxglm.errors import DataError, FitError, InputError, Status, row_count
 from jaxglm.families import suggest
-from jaxglm.kernels import Careful, FitPoint, Meat, Model, Newton, Point, Statistics, Unsound
-from jaxglm.solvers import drive, starts
+from jaxglm.fitted import Fit, Options, Witness
+from jaxglm.kernels import Careful, FitPoint, FitSums, Meat, Model, Newton, Point, Statistics, Unsound
+from jaxglm.precision import host
+from jaxglm.solvers import drive, sampled, starts
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.rank import Rank
-from jaxglm.sources import Source
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to solve; see :func:`jaxglm.glm` for the meaning of each."""
-
-    tol: float = 1e-8
-    max_iter: int = 100
-    curvature: str = "late"
-    information: str = "expected"
-    start: np.ndarray | None = None
-    probability_weights: bool = False
-    use_t: bool | None = None
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A fitted model as arrays; P coefficients, of which `rank` are estimated.
-
-    Attributes
-    ----------
-    model : Model
-    source : Source or None
-        The rows, kept for residuals and other kinds of covariance.
-    theta : (P,) coefficients, NaN where aliased
-    rank : Rank
-    informations : dict from "expected" / "observed" to Information at phi = 1
-    information : the kind that is reported
-    held : (P,) bool, coefficients held at the limit of their predictor, such as log alpha where alpha = 0
-    natural : (P,) bool, coefficients that are logs of the parameter that is reported
-    scale : dispersion phi, Pearson chi2 / df_resid, or 1 where it is known
-    llf : log-likelihood in nats, NaN under probability weights
-    nobs : observations that the rows stand for
-    weight : sum of all weights
-    """
-
-    model: Model
-    source: Source | None
-    options: Options
-    theta: np.ndarray
-    rank: Rank
-    informations: dict[str, Information]
-    information: str
-    status: Status
-    tolerance: float
-    recession: np.ndarray | None
-    column_lengths: np.ndarray
-    n_iter: int
-    n_passes: dict[str, int]
-    n_rows: int
-    nobs: float
-    weight: float
-    deviance: float
-    null_deviance: float
-    pearson_chi2: float
-    scale: float
-    llf: float
-    df_resid: float
-    df_null: float
-    has_intercept: bool
-    held: np.ndarray
-    natural: np.ndarray
-    meat: np.ndarray | None = None
-
-    @property
-    def active(self) -> np.ndarray:
-        """Coefficients with a standard error: neither aliased nor held at a limit, (P,) bool."""
-        return self.rank.active & ~self.held
-
-    @property
-    def bread(self) -> Information:
-        """The information that is reported."""
-        return self.informations[self.information]
-
-    @property
-    def coefficients(self) -> np.ndarray:
-        """theta with 0 for aliased columns, as predictions need it."""
-        return np.where(self.rank.active, self.theta, 0.0)
-
-    @property
-    def n_parameters(self) -> int:
-        """Estimated numbers, the dispersion included where it is estimated."""
-        return int(self.rank.active.sum()) + (not self.model.family.dispersion_known)
-
-    def without_source(self) -> Fit:
-        """The same fit without its rows."""
-        return replace(self, source=None)
+from jaxglm.sources import Source, plain
 
 
 def fit_source(
@@ -137,42 +51,75 @@ def fit_source(
 
     Notes
     -----
-    Passes over the rows: one survey, one per Newton step, one or two for the fit statistics; an extra one where the
+    Few rows take a survey, a pass for every Newton step, and one for the fit statistics; an extra one where the
     last step used the observed and the expected information is reported. The Gaussian family with the identity link
-    takes one Newton pass, one more where its columns are ill-conditioned, and one for the statistics.
+    takes one Newton pass, one more where its columns are ill-conditioned, and one for the statistics. Many rows
+    in memory take a Newton pass from the fit to a sample, about two for gradients alone, and a last one that gives
+    information and statistics together (:mod:`jaxglm.solvers.sampled`).
     """
     if model.layout.n_coefficients == 0:
         raise FitError("the model has no columns, so there is nothing to estimate; add a term or the intercept (~ 1)")
-    facts = drive.survey(source, model)
-    _check(source, model, facts, name_row, name_column)
-    found, extra = drive.decide_rank(source, model, facts)
-    if not found.active.any():
-        raise FitError("every column of the design is zero, so there is nothing to estimate; check the data")
     kind = options.information if model.family.has_expected else "observed"
-    solution = drive.solve(
-        source, model, facts, found, tol=options.tol, max_iter=options.max_iter, curvature=options.curvature,
-        start=_working(options.start, natural, name_column), want=(kind,),
-    )  # fmt: skip
-    if solution.status is Status.NOT_FINITE:
-        raise FitError(Status.NOT_FINITE.sentence)
-    null, null_passes = _null_constant(source, model, facts, solution, has_intercept, has_offset, options)
-    sums, scale, stat_passes = _statistics(source, model, solution, facts, null)
-    passes = {"survey": 1, "rank": extra, **solution.n_passes, "null": null_passes, "statistics": stat_passes}
-    n_obs = float(facts.n_obs)
+
+    def check(facts):
+        _check(source, model, facts, name_row, name_column)
+
+    def null_of(facts, theta):
+        return _null_constant(source, model, facts, theta, has_intercept, has_offset, options)
+
+    solved = None
+    if options.start is None:
+        solved = sampled.solve(
+            source, model, tol=options.tol, max_iter=options.max_iter, curvature=options.curvature, kind=kind,
+            check=check, null=null_of,
+        )  # fmt: skip
+    if solved is None:
+        start = _working(options.start, natural, name_column)
+        solved = _solve_plainly(source, model, options, kind, start, check, null_of)
+    solution, facts = solved.solution, solved.facts
+    sums, n_obs, found = solved.sums, float(facts.n_obs), solution.rank
+    passes = {**solution.n_passes, "null": solved.null_passes}
+    df_resid = _df_resid(model, facts, found)
+    llf = np.nan if options.probability_weights else _llf(model.family, sums, facts)
     information = solution.expected if kind == "expected" else solution.observed
     return Fit(
         model=model, source=source, options=options, theta=np.where(found.active, solution.theta, np.nan), rank=found,
         informations=_both(model, kind, information), information=kind, status=solution.status,
-        tolerance=solution.tolerance, recession=solution.recession,
-        column_lengths=np.sqrt(np.diagonal(facts.gram)), n_iter=solution.n_iter,
-        n_passes={k: v for k, v in passes.items() if v}, n_rows=int(facts.n_rows), nobs=n_obs,
+        tolerance=solution.tolerance, recession=solution.recession, column_lengths=solved.column_lengths,
+        n_iter=solution.n_iter, n_passes={k: v for k, v in passes.items() if v}, n_rows=int(facts.n_rows), nobs=n_obs,
         weight=float(facts.weight), deviance=float(sums.deviance), null_deviance=float(sums.null_deviance),
-        pearson_chi2=float(sums.pearson), scale=scale, has_intercept=has_intercept, held=solution.held,
-        natural=np.zeros(len(found.active), bool) if natural is None else natural,
-        llf=np.nan if options.probability_weights else float(sums.llf),
-        df_resid=_df_resid(model, facts, found), df_null=n_obs - (1 if has_intercept else 0),
+        pearson_chi2=float(sums.pearson), scale=_scale(model.family, sums, df_resid), has_intercept=has_intercept,
+        held=solution.held, natural=np.zeros(len(found.active), bool) if natural is None else natural,
+        known_llf=llf, df_resid=df_resid, df_null=n_obs - (1 if has_intercept else 0),
         meat=_meat(source, model, solution.theta) if options.probability_weights else None,
+        witness=Witness(solved.kernel, solved.point, solved.sums),
     )  # fmt: skip
+
+
+def _solve_plainly(source, model, options, kind, start, check, null_of) -> sampled.Closed:
+    """Survey, rank, loop and statistics, each with passes of its own; every kind of data ends well or says why not."""
+    facts = drive.survey(source, model)
+    check(facts)
+    found, extra = drive.decide_rank(source, model, facts)
+    if not found.active.any():
+        raise FitError("every column of the design is zero, so there is nothing to estimate; check the data")
+    solution = drive.solve(
+        source, model, facts, found, tol=options.tol, max_iter=options.max_iter, curvature=options.curvature,
+        start=start, want=(kind,),
+    )  # fmt: skip
+    if solution.status is Status.NOT_FINITE:
+        raise FitError(Status.NOT_FINITE.sentence)
+    null, null_passes = null_of(facts, solution.theta)
+    at = FitPoint(solution.theta, null, np.asarray(1.0))
+    family = model.family
+    # With columns so nearly dependent, rounding of eta would show in the deviance.
+    careful = Careful(family, model.layout) if "qr" in solution.n_passes else model
+    sums = host(source.reduce(Statistics(family.dispersion_known), careful, at))
+    passes = {"survey": 1, "rank": extra, **solution.n_passes, "statistics": 1}
+    lengths = np.sqrt(np.diagonal(facts.gram))
+    return sampled.Closed(
+        replace(solution, n_passes=passes), facts, lengths, sums, null_passes, Statistics(family.dispersion_known), at
+    )
 
 
 def _working(start: np.ndarray | None, natural: np.ndarray | None, name_column) -> np.ndarray | None:
@@ -195,7 +142,7 @@ def _check(source, model, facts, name_row, name_column) -> None:
     """Turn the flags of the survey into errors that name the row."""
     if int(facts.n_rows) == 0:
         raise DataError("no rows with positive weight are left, so there is nothing to fit")
-    sound = np.all(np.isfinite(facts.gram)) and np.isfinite(facts.weight)
+    sound = (facts.gram is None or np.isfinite(facts.gram).all()) and np.isfinite(facts.weight)
     if sound and int(facts.n_bad_y) == 0:
         return
     position = 0
@@ -225,7 +172,7 @@ def _other_family(y: np.ndarray) -> str:
     return f" The response holds {found.values}; {' or '.join(found.names)} can have them." if found.names else ""
 
 
-def _null_constant(source, model, facts, solution, has_intercept, has_offset, options) -> tuple[np.ndarray, int]:
+def _null_constant(source, model, facts, theta, has_intercept, has_offset, options) -> tuple[np.ndarray, int]:
     """The null model's mean predictor without its offset, and the passes this took; other predictors stay as fitted."""
     family, layout = model.family, model.layout
     if not has_intercept or not family.has("unit_deviance"):
@@ -233,13 +180,12 @@ def _null_constant(source, model, facts, solution, has_intercept, has_offset, op
     # A constant mean is estimated by the mean of y, whatever else is constant.
     if not has_offset and all(isinstance(design, Constant) for design in layout.designs[1:]):
         return np.asarray(starts.on_link_scale(family, float(facts.total) / float(facts.size))), 0
-    theta = solution.theta
 
     def with_others(rows):
         """The rows of the null model: what the other predictors add becomes part of their offset."""
         offset = rows.offset
         if layout.n_predictors > 1:
-            offset = model.eta(rows, theta).at[:, 0].set(0.0 if offset is None else offset[:, 0])
+            offset = model.eta(plain(rows), theta).at[:, 0].set(0.0 if offset is None else offset[:, 0])
         return rows._replace(x=((),) + (rows.y[:, None][:, :0],) * (layout.n_predictors - 1), offset=offset)
 
     bare = source.replace(with_others)
@@ -259,27 +205,19 @@ def _df_resid(model: Model, facts, found: Rank) -> float:
     return float(facts.n_obs) - int(found.active[: model.layout.designs[0].n_columns].sum())
 
 
-def _statistics(source, model, solution, facts, null):
-    """Fit statistics; a second pass where the log-likelihood needs the dispersion that the first one estimates."""
-    family = model.family
-    if "qr" in solution.n_passes:
-        # Columns so nearly dependent that rounding of eta would show in the deviance.
-        model = Careful(family, model.layout)
-
-    def sums(phi):
-        point = FitPoint(solution.theta, null, np.asarray(phi))
-        return jax.tree.map(np.asarray, source.reduce(Statistics(), model, point))
-
-    first = sums(1.0)
+def _scale(family, sums: FitSums, df: float) -> float:
+    """The dispersion: Pearson chi-squared by residual degrees of freedom, or 1 where it is known."""
     if family.dispersion_known:
-        return first, 1.0, 1
+        return 1.0
+    return float(sums.pearson) / df if df > 0 else np.nan
+
+
+def _llf(family, sums: FitSums, facts) -> float | None:
+    """The log-likelihood where sums tell it, else None."""
+    if family.dispersion_known or not family.has("logpdf"):
+        return float(sums.llf)
     count = float(facts.n_obs) if family.prior_divides_phi else float(facts.weight)
-    df = _df_resid(model, facts, solution.rank)
-    scale = float(first.pearson) / df if df > 0 else np.nan
-    llf = family.llf_from_deviance(float(first.deviance), count, float(first.log_prior))
-    if llf is not None:
-        return first._replace(llf=llf), scale, 1
-    return sums(float(first.deviance) / count), scale, 2
+    return family.llf_from_deviance(float(sums.deviance), count, float(sums.log_prior))
 
 
 def _meat(source: Source, model: Model, theta: np.ndarray) -> np.ndarray:
@@ -296,11 +234,9 @@ def with_information(fit: Fit, kind: str) -> Fit:
     """
     if kind in fit.informations:
         return replace(fit, information=kind)
-    if fit.source is None:
-        raise ValueError("rows were not kept")
     if kind == "expected" and not fit.model.family.has_expected:
         raise ValueError("no expected information")
     point = Point(fit.coefficients, np.asarray(kind == "observed"), np.asarray(False), np.asarray(0.0))
-    matrix = fit.source.reduce(Newton(), fit.model, point).information
+    matrix = fit.rows.reduce(Newton(), fit.model, point).information
     information = drive.factor(matrix, fit.active)
     return replace(fit, information=kind, informations={**fit.informations, kind: information})

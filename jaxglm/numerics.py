@@ -8,15 +8,22 @@ where the true value is 4e-18. Third and higher derivatives are automatic.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 _SQRT2 = math.sqrt(2.0)
 _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 #: Below minus this the normal tail comes from a continued fraction; it then needs _TERMS levels for 1e-16.
 _TAIL = 4.0
 _TERMS = 28
+
+
+def namespace(x: Any) -> Any:
+    """NumPy for an array on the host, else jax.numpy: code that uses it runs on either."""
+    return np if isinstance(x, (np.ndarray, np.generic)) else jnp
 
 
 def times(x: jax.Array, value: jax.Array) -> jax.Array:
@@ -50,6 +57,27 @@ def softplus(x: jax.Array) -> jax.Array:
 def _softplus_jvp(primals, tangents):
     (x,), (dx,) = primals, tangents
     return softplus(x), sigmoid(x) * dx
+
+
+def log_factorial(y: jax.Array) -> jax.Array:
+    """log(y!) = log gamma(y + 1) for y >= 0, with an absolute error of a few 1e-15 times 1 + its value.
+
+    Stirling's series ten steps up (Abramowitz and Stegun 1964, 6.1.41): two logarithms, where a general gamma
+    function takes ten times as long.
+    """
+    z = y + 1.0
+    small = z < 10.0
+    product = z
+    for step in range(1, 10):
+        product = product * (z + step)
+    far = jnp.where(small, z + 10.0, z)
+    r = 1.0 / far
+    r2 = r * r
+    series = 0.0
+    for coefficient in (-691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12):
+        series = series * r2 + coefficient
+    stirling = (far - 0.5) * jnp.log(far) - far + _LOG_SQRT_2PI + r * series
+    return stirling - jnp.where(small, jnp.log(jnp.where(small, product, 1.0)), 0.0)
 
 
 def log1mexp(x: jax.Array) -> jax.Array:

@@ -7,10 +7,16 @@ thread that we start has to open it for itself.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
+
+T = TypeVar("T")
 
 #: Matrix products never drop to TF32 or bfloat16 unasked.
 MATMUL = jax.lax.Precision.HIGHEST
@@ -30,14 +36,72 @@ def scope() -> AbstractContextManager[None]:
     return jax.enable_x64(True)
 
 
+def threads() -> int:
+    """How many threads may compute side by side on the default platform: one a core on a CPU, else one."""
+    if jax.default_backend() != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_threads(jobs: Sequence[Callable[[], T]]) -> list[T]:
+    """The values of all jobs, the first of them run in this thread, each other in one of its own.
+
+    Every thread opens the precision of this one. The first error is raised, after all threads have ended.
+    """
+    wide = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+
+    def run(job):
+        with jax.enable_x64(wide):
+            return job()
+
+    with ThreadPoolExecutor(max(len(jobs) - 1, 1)) as pool:
+        others = [pool.submit(run, job) for job in jobs[1:]]
+        first = jobs[0]()
+    return [first, *(other.result() for other in others)]
+
+
+#: Options under which XLA compiles for a CPU in a quarter of the time, into code that is several times slower.
+_QUICKLY = {
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+
+
+class Tiered:
+    """A jitted function in two versions: one for much work, one for so little that compiling it is most of the cost.
+
+    ``f(...)`` compiles in full, ``f.quick(...)`` quickly (on a CPU; elsewhere they are the same).
+    """
+
+    def __init__(self, function: Callable, **options: Any):
+        self._full = jax.jit(function, **options)
+        self._quick = jax.jit(function, compiler_options=_QUICKLY, **options)
+
+    def __call__(self, *args: Any) -> Any:
+        return self._full(*args)
+
+    def quick(self, *args: Any) -> Any:
+        """The value, by code that was compiled quickly."""
+        if self._quick is not self._full and jax.default_backend() == "cpu":
+            try:
+                return self._quick(*args)
+            except Exception as error:  # options belong to a version of XLA, and have no type of error of their own
+                if "compile option" not in str(error).lower():
+                    raise
+                self._quick = self._full
+        return self._full(*args)
+
+
 def host(tree):
     """The same tree with every array as a NumPy array on the host."""
-    return jax.tree.map(np.asarray, jax.device_get(tree))
+    leaves, structure = jax.tree.flatten(tree)
+    return jax.tree.unflatten(structure, [np.asarray(leaf) for leaf in leaves])
 
 
-def aligned_empty(shape: tuple[int, ...]) -> np.ndarray:
-    """An uninitialized float64 array on a 64-byte boundary, which JAX on a CPU takes without a copy."""
-    size = int(np.prod(shape))
-    raw = np.empty(size + 8)
-    start = (-raw.ctypes.data % 64) // 8
-    return raw[start : start + size].reshape(shape)
+def aligned_empty(shape: tuple[int, ...], dtype: np.typing.DTypeLike = np.float64) -> np.ndarray:
+    """An uninitialized array on a 64-byte boundary, which JAX on a CPU takes without a copy."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.empty(int(np.prod(shape)) * itemsize + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + int(np.prod(shape)) * itemsize].view(dtype).reshape(shape)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxglm import families, links
 from jaxglm.errors import InputError, InputTypeError, near
 from jaxglm.families import Family
-from jaxglm.fit import Options
+from jaxglm.fitted import Options
 from jaxglm.links import Link
 
 #: Which curvature each solver uses; see :class:`jaxglm.solvers.newton.Settings`.

@@ -1,20 +1,23 @@
 """Designs: how a model matrix is stored and multiplied."""
 
-from jaxglm.design.base import Design
+from jaxglm.design.base import Design, Element
 from jaxglm.design.categorical import Categorical, Coding, Indicator, Table, product_coding
-from jaxglm.design.dense import Constant, Dense
+from jaxglm.design.dense import Columns, Constant, Dense, numbers
 from jaxglm.design.layout import Layout
 from jaxglm.design.split import Split
 
 __all__ = [
     "Categorical",
     "Coding",
+    "Columns",
     "Constant",
     "Dense",
     "Design",
+    "Element",
     "Indicator",
     "Layout",
     "Split",
     "Table",
+    "numbers",
     "product_coding",
 ]

@@ -3,25 +3,23 @@
 A design is the *shared* part of a model matrix: its kind, its column count, its
 contrast tables. The rows travel beside it as a pytree `x` whose leaves have the
 rows first, so that chunks, shards, streams and groups all cut the rows alone.
-With `X` the matrix that design and rows stand for, (m, p):
+With `X` the matrix that design and rows stand for, (m, p), every design has
 
 ==================  ====================================  ==============
 operation           value                                 shape
 ==================  ====================================  ==============
 ``dot(x, b)``       X b                                   (m,) or ()
-``tdot(x, r)``      X' r                                  (p,) or (p, q)
-``gram(x, w)``      X' diag(w) X                          (p, p)
-``cross(x, o, xo, w)``  X' diag(w) Xo                     (p, po)
-``tally(x, w, c, L)``   sums of w X over rows with code c     (L, p)
 ``columns(x, m)``   X itself                              (m, p)
+``parts``           its elements, each with its places    see :class:`Element`
 ==================  ====================================  ==============
 
-No design sees y.
+and sums over rows are made by its elements. No design sees y.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -30,6 +28,7 @@ import jax.numpy as jnp
 from jaxglm import precision
 
 Rows = Any
+Sums = Any
 
 
 class Design(ABC):
@@ -48,21 +47,67 @@ class Design(ABC):
     def dot(self, x: Rows, b: jax.Array) -> jax.Array:
         """X b, (m,); a scalar where it is the same in every row."""
 
+    @property
     @abstractmethod
-    def tdot(self, x: Rows, r: jax.Array) -> jax.Array:
-        """X' r for r of shape (m,) or (m, q)."""
+    def parts(self) -> tuple[tuple[Element, Sequence[int]], ...]:
+        """The elements, each with the places of its columns in the whole."""
+
+    @abstractmethod
+    def rows_of_parts(self, x: Rows) -> tuple[Rows, ...]:
+        """The rows of each element."""
+
+
+class Element(Design):
+    """A design of one kind, which knows how to sum over rows.
+
+    What a block of rows adds is kept in the cheapest form: a factor sums over its levels, and only the total over
+    all rows is contracted to columns. So a pass over many blocks makes each (p, p) matrix once. With `R` the matrix
+    in that raw form, (m, n_raw), and `T` its contraction, X = R T:
+
+    ==========================  ======================================  =================
+    operation                   value                                   shape
+    ==========================  ======================================  =================
+    ``tdot_sums(x, r)``         R' r                                    (n_raw,) or (n_raw, q)
+    ``tally(x, w, c, L)``       sums of w R over rows with code c       (L, n_raw)
+    ``cross_sums(x, o, xo, w)``  R' diag(w) Ro                          (n_raw, n_raw of o)
+    ``gram_sums(x, w)``         what :meth:`gram` needs                 pytree
+    ``contract(s)``             T' s                                    (p, ...)
+    ``gram(sums)``              X' diag(w) X                            (p, p)
+    ==========================  ======================================  =================
+
+    The dtype of `w` is the precision of the products; sums are in working precision.
+    """
+
+    @property
+    def parts(self) -> tuple[tuple[Element, Sequence[int]], ...]:
+        return ((self, range(self.n_columns)),)
+
+    def rows_of_parts(self, x: Rows) -> tuple[Rows, ...]:
+        return (x,)
+
+    @abstractmethod
+    def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
+        """R' r for r of shape (m,) or (m, q)."""
 
     @abstractmethod
     def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
-        """Sums of w times each column over the rows of each code, (n_codes, p)."""
+        """Sums of w times each raw column over the rows of each code, (n_codes, n_raw)."""
 
     @abstractmethod
-    def cross(self, x: Rows, other: Design, xo: Rows, w: jax.Array) -> jax.Array:
-        """X' diag(w) Xo, (p, po)."""
+    def cross_sums(self, x: Rows, other: Element, xo: Rows, w: jax.Array) -> jax.Array:
+        """R' diag(w) Ro, (n_raw, n_raw of other)."""
 
     @abstractmethod
-    def gram(self, x: Rows, w: jax.Array) -> jax.Array:
-        """X' diag(w) X, (p, p)."""
+    def gram_sums(self, x: Rows, w: jax.Array) -> Sums:
+        """Sums over rows from which :meth:`gram` makes the matrix."""
+
+    def contract(self, sums: jax.Array) -> jax.Array:
+        """T' sums, from the raw form to columns."""
+        return sums
+
+    @abstractmethod
+    def gram(self, sums: Sums) -> jax.Array:
+        """X' diag(w) X from its sums, (p, p)."""
 
 
 def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -72,4 +117,4 @@ def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
 
 def by_code(values: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
     """Sums of `values` (m, ...) over the rows of each code, (n_codes, ...)."""
-    return jax.ops.segment_sum(values, codes, num_segments=n_codes)
+    return jax.ops.segment_sum(values.astype(float), codes, num_segments=n_codes)

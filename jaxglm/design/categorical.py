@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglm.design.base import Design, Rows, by_code, matmul
+from jaxglm.design.base import Element, Rows, by_code, matmul
 from jaxglm.tree import pytree, static
 
 
@@ -127,7 +127,7 @@ Indicator.indicator = True
 
 
 @pytree
-class Categorical(Design):
+class Categorical(Element):
     """Columns ``diag(z) H T`` of one factor or of an interaction of factors.
 
     Rows are ``codes`` (m,), integers in [0, n_levels), or ``(codes, z)`` where
@@ -156,19 +156,23 @@ class Categorical(Design):
     def dot(self, x: Rows, b: jax.Array) -> jax.Array:
         return self._times(x, self.coding.expand(b)[self._codes(x)])
 
-    def tdot(self, x: Rows, r: jax.Array) -> jax.Array:
-        return self.coding.contract(by_code(self._times(x, r), self._codes(x), self.coding.n_levels))
+    def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
+        return by_code(self._times(x, r), self._codes(x), self.coding.n_levels)
 
     def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
         n_levels = self.coding.n_levels
         pairs = codes.astype(jnp.int32) * n_levels + self._codes(x)
-        counts = by_code(self._times(x, w), pairs, n_codes * n_levels).reshape(n_codes, n_levels)
-        return self.coding.contract(counts.T).T
+        return by_code(self._times(x, w), pairs, n_codes * n_levels).reshape(n_codes, n_levels)
 
-    def cross(self, x: Rows, other: Design, xo: Rows, w: jax.Array) -> jax.Array:
-        tally = other.tally(xo, self._times(x, w), self._codes(x), self.coding.n_levels)
-        return self.coding.contract(tally)
+    def cross_sums(self, x: Rows, other: Element, xo: Rows, w: jax.Array) -> jax.Array:
+        return other.tally(xo, self._times(x, w), self._codes(x), self.coding.n_levels)
 
-    def gram(self, x: Rows, w: jax.Array) -> jax.Array:
+    def gram_sums(self, x: Rows, w: jax.Array) -> jax.Array:
         squared = self._times(x, self._times(x, w))
-        return self.coding.gram(by_code(squared, self._codes(x), self.coding.n_levels))
+        return by_code(squared, self._codes(x), self.coding.n_levels)
+
+    def contract(self, sums: jax.Array) -> jax.Array:
+        return self.coding.contract(sums)
+
+    def gram(self, sums: jax.Array) -> jax.Array:
+        return self.coding.gram(sums)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglm.design.base import Design, Rows
+from jaxglm.design.base import Design, Element, Rows
 from jaxglm.tree import pytree
+
+
+class _Placed(NamedTuple):
+    """An element of a predictor, and where its columns stand."""
+
+    predictor: int
+    part: Element
+    places: np.ndarray
 
 
 @pytree
@@ -39,20 +49,63 @@ class Layout:
 
     def gradient(self, x: Rows, score: jax.Array) -> jax.Array:
         """Sum over rows of X' score, (P,), for score of shape (m, K)."""
-        terms = enumerate(zip(self.designs, x, strict=True))
-        return jnp.concatenate([d.tdot(xi, score[:, k]) for k, (d, xi) in terms])
+        return self.gradient_of(self.gradient_sums(x, score))
+
+    def gradient_sums(self, x: Rows, score: jax.Array) -> list[jax.Array]:
+        """Sums over rows that :meth:`gradient_of` takes, one entry an element."""
+        return [e.part.tdot_sums(rows, score[:, e.predictor]) for e, rows in self._with_rows(x)]
+
+    def gradient_of(self, sums: list[jax.Array]) -> jax.Array:
+        """X' score from its sums, (P,)."""
+        elements = self._elements
+        whole = jnp.concatenate([e.part.contract(s) for e, s in zip(elements, sums, strict=True)])
+        return whole if _sorted(elements) else whole[_order(elements)]
 
     def gram(self, x: Rows, curvature: jax.Array) -> jax.Array:
         """Sum over rows of X' curvature X, (P, P), for curvature of shape (m, K, K)."""
-        pairs = list(zip(self.designs, x, strict=True))
+        return self.gram_of(self.gram_sums(x, curvature))
+
+    def gram_sums(self, x: Rows, curvature: jax.Array) -> list[list]:
+        """Sums over rows that :meth:`gram_of` takes: the lower triangle of pairs of elements.
+
+        Products are in the precision of `curvature`, sums in working precision.
+        """
+        pairs = self._with_rows(x)
         rows = []
-        for k, (d, xk) in enumerate(pairs):
-            row = [d.cross(xk, o, xl, curvature[:, k, j]) for j, (o, xl) in enumerate(pairs[:k])]
-            row.append(d.gram(xk, curvature[:, k, k]))
+        for i, (e, xe) in enumerate(pairs):
+            row = [e.part.cross_sums(xe, o.part, xo, curvature[:, e.predictor, o.predictor]) for o, xo in pairs[:i]]
+            row.append(e.part.gram_sums(xe, curvature[:, e.predictor, e.predictor]))
             rows.append(row)
-        size = len(pairs)
-        full = [[rows[i][j] if j <= i else rows[j][i].T for j in range(size)] for i in range(size)]
-        return jnp.concatenate([jnp.concatenate(row, axis=1) for row in full], axis=0)
+        return rows
+
+    def gram_of(self, sums: list[list]) -> jax.Array:
+        """X' curvature X from its sums, (P, P); once a pass, whatever the number of blocks."""
+        elements = self._elements
+        size = len(elements)
+        full: list[list] = [[None] * size for _ in range(size)]
+        for i, e in enumerate(elements):
+            full[i][i] = e.part.gram(sums[i][i])
+            for j, o in enumerate(elements[:i]):
+                full[i][j] = e.part.contract(o.part.contract(sums[i][j].T).T)
+                full[j][i] = full[i][j].T
+        whole = jnp.concatenate([jnp.concatenate(row, axis=1) for row in full], axis=0)
+        if _sorted(elements):
+            return whole
+        order = _order(elements)
+        return whole[order][:, order]
+
+    @property
+    def _elements(self) -> list[_Placed]:
+        """Elements of all predictors with the places of their columns among all coefficients."""
+        found, start = [], 0
+        for k, design in enumerate(self.designs):
+            found += [_Placed(k, part, start + np.asarray(places, int)) for part, places in design.parts]
+            start += design.n_columns
+        return found
+
+    def _with_rows(self, x: Rows) -> list[tuple[_Placed, Rows]]:
+        rows = [part for d, xi in zip(self.designs, x, strict=True) for part in d.rows_of_parts(xi)]
+        return list(zip(self._elements, rows, strict=True))
 
     def columns(self, x: Rows, m: int) -> jax.Array:
         """Dense model matrix of each row for all predictors, (m, K, P): eta = columns @ theta."""
@@ -63,3 +116,14 @@ class Layout:
             blocks.append(block.at[:, start : start + d.n_columns].set(d.columns(xi, m)))
             start += d.n_columns
         return jnp.stack(blocks, axis=1)
+
+
+def _sorted(elements: list[_Placed]) -> bool:
+    """Whether the columns of the elements end to end are in their places already."""
+    places = np.concatenate([e.places for e in elements])
+    return bool((places == np.arange(len(places))).all())
+
+
+def _order(elements: list[_Placed]) -> np.ndarray:
+    """Where each coefficient stands among the columns of the elements laid end to end."""
+    return np.argsort(np.concatenate([e.places for e in elements]), kind="stable")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglm.design.base import Design, Rows
+from jaxglm.design.base import Design, Element, Rows
 from jaxglm.tree import pytree, static
 
 
@@ -16,13 +18,13 @@ class Split(Design):
 
     Attributes
     ----------
-    parts : tuple of Design
+    kinds : tuple of Element
     places : tuple of tuple of int
         ``places[i][j]`` is the column of the whole matrix in which column j of part i stands;
         all places together are a permutation of ``range(p)``.
     """
 
-    parts: tuple[Design, ...]
+    kinds: tuple[Element, ...]
     places: tuple[tuple[int, ...], ...] = static()
 
     @property
@@ -30,38 +32,24 @@ class Split(Design):
         return sum(len(place) for place in self.places)
 
     @property
-    def _order(self) -> np.ndarray:
-        """Where each whole column stands in the parts laid end to end."""
-        return np.argsort(np.concatenate([np.asarray(p, int) for p in self.places]), kind="stable")
+    def parts(self) -> tuple[tuple[Element, Sequence[int]], ...]:
+        return tuple(zip(self.kinds, self.places, strict=True))
 
-    def _assemble(self, pieces: list[jax.Array], axis: int) -> jax.Array:
-        return jnp.take(jnp.concatenate(pieces, axis=axis), self._order, axis=axis)
+    def rows_of_parts(self, x: Rows) -> tuple[Rows, ...]:
+        return x
 
     def columns(self, x: Rows, m: int) -> jax.Array:
-        return self._assemble([d.columns(xi, m) for d, xi in zip(self.parts, x, strict=True)], 1)
+        order = np.argsort(np.concatenate([np.asarray(p, int) for p in self.places]), kind="stable")
+        blocks = [kind.columns(xi, m) for kind, xi in zip(self.kinds, x, strict=True)]
+        return jnp.concatenate(blocks, axis=1)[:, order]
 
     def dot(self, x: Rows, b: jax.Array) -> jax.Array:
-        terms = zip(self.parts, x, self.places, strict=True)
-        return sum(d.dot(xi, b[np.asarray(place, int)]) for d, xi, place in terms)
+        terms = zip(self.kinds, x, self.places, strict=True)
+        return sum(kind.dot(xi, b[_slice(place)]) for kind, xi, place in terms)
 
-    def tdot(self, x: Rows, r: jax.Array) -> jax.Array:
-        return self._assemble([d.tdot(xi, r) for d, xi in zip(self.parts, x, strict=True)], 0)
 
-    def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
-        pieces = [d.tally(xi, w, codes, n_codes) for d, xi in zip(self.parts, x, strict=True)]
-        return self._assemble(pieces, 1)
-
-    def cross(self, x: Rows, other: Design, xo: Rows, w: jax.Array) -> jax.Array:
-        return self._assemble([d.cross(xi, other, xo, w) for d, xi in zip(self.parts, x, strict=True)], 0)
-
-    def gram(self, x: Rows, w: jax.Array) -> jax.Array:
-        k = len(self.parts)
-        blocks: list[list[jax.Array | None]] = [[None] * k for _ in range(k)]
-        for i in range(k):
-            blocks[i][i] = self.parts[i].gram(x[i], w)
-            for j in range(i):
-                blocks[i][j] = self.parts[i].cross(x[i], self.parts[j], x[j], w)
-                blocks[j][i] = blocks[i][j].T
-        whole = jnp.concatenate([jnp.concatenate(row, axis=1) for row in blocks], axis=0)
-        order = self._order
-        return whole[order][:, order]
+def _slice(places: tuple[int, ...]) -> slice | np.ndarray:
+    """Places as a slice where they follow each other, which costs no gather."""
+    first = places[0] if places else 0
+    run = places == tuple(range(first, first + len(places)))
+    return slice(first, first + len(places)) if run else np.asarray(places, int)

@@ -67,6 +67,8 @@ class Binomial(Family):
         return 2.0 * self._trials(aux) * jnp.maximum(loss, 0.0)
 
     def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        if "trials" not in aux:
+            return self._log_odds_parts(y, eta[0])
         n = self._trials(aux)
         count = n * y
         ways = gammaln(n + 1.0) - gammaln(count + 1.0) - gammaln(n - count + 1.0)

@@ -6,7 +6,7 @@ from dataclasses import field
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import gammainc, gammaincc, gammaln
+from jax.scipy.special import gammainc, gammaincc
 
 from jaxglm import numerics
 from jaxglm.families.base import Aux, Family
@@ -50,7 +50,7 @@ class Poisson(Family):
         return 2.0 * (ratio - (y - mu))
 
     def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:
-        return self._y_log_mean(y, eta[0]) - self.link.inverse(eta[0]) - gammaln(y + 1.0)
+        return self._y_log_mean(y, eta[0]) - self.link.inverse(eta[0]) - numerics.log_factorial(y)
 
     def cdf(self, y, eta, phi, aux: Aux) -> jax.Array:
         count = jnp.floor(y)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxglm.design import Split
+from jaxglm.design import Columns, Split
+from jaxglm.design import numbers as numbers_design
 from jaxglm.errors import DataError, FormulaError, InputError, UnseenLevelError, near
 from jaxglm.formula.evaluate import Evaluated, evaluate
 from jaxglm.formula.plan import Part, Product
@@ -57,7 +58,8 @@ class Built:
     Attributes
     ----------
     x : pytree
-        Rows for `design`: float64 (m, p) for the dense part, int32 codes (m,) or (codes, numbers) for factors.
+        Rows for `design`: a tuple of float64 (m,), or float64 (m, p) where they are many, for the numbers; int32 codes
+        (m,) or (codes, numbers) for factors.
     design : Split
     names : tuple of str
     response : Response or None
@@ -320,11 +322,16 @@ class _Rows:
         if part.kind == "constant":
             return ()
         if part.kind == "dense":
-            return self.dense(part.products)
+            apart = isinstance(numbers_design(len(part.products)), Columns)
+            return tuple(map(self.number, part.products)) if apart else self.dense(part.products)
         codes = self.codes_of(part.factors)
         if not part.scaled:
             return codes
-        return codes, self.chosen.filled(self.chosen.take(self.product(part.products[0])))
+        return codes, self.number(part.products[0])
+
+    def number(self, wanted: Product) -> np.ndarray:
+        """One numeric column for the rows that are used; the user's own memory where nothing has to be done."""
+        return np.ascontiguousarray(self.chosen.filled(self.chosen.take(self.product(wanted))))
 
     def codes_of(self, factors: tuple[int, ...]) -> np.ndarray:
         if factors not in self.combined:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxglm.design import Categorical, Constant, Dense, Split
+from jaxglm.design import Categorical, Constant, Split, numbers
 from jaxglm.formula.contrasts import design_coding, n_columns, product_columns
 from jaxglm.formula.rank import Block
 
@@ -132,7 +132,7 @@ def make_design(plan: Sequence[Part]) -> Split:
         if part.kind == "constant":
             kinds.append(Constant())
         elif part.kind == "dense":
-            kinds.append(Dense(len(part.places)))
+            kinds.append(numbers(len(part.places)))
         else:
             kinds.append(Categorical(design_coding(part.coding), scaled=part.scaled))
     return Split(tuple(kinds), tuple(p.places for p in plan))

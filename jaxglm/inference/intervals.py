@@ -1,8 +1,16 @@
-"""Wald tests and intervals of single coefficients."""
+"""Wald tests and intervals of single coefficients.
+
+The normal distribution comes from Python's own library: scipy.special takes longer to import than the tests of a small
+model are worth, so only Student t and Fisher's F wait for it.
+"""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+_erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
 def statistics(estimate: np.ndarray, standard_error: np.ndarray) -> np.ndarray:
@@ -13,20 +21,22 @@ def statistics(estimate: np.ndarray, standard_error: np.ndarray) -> np.ndarray:
 
 def p_values(statistic: np.ndarray, df: float) -> np.ndarray:
     """Two-sided p-values, normal where df is infinite, else Student t."""
-    from scipy import special
-
     size = np.abs(statistic)
     if np.isinf(df):
-        return 2.0 * special.ndtr(-size)
+        return np.asarray(_erfc(size / math.sqrt(2.0)), float)
+    from scipy import special
+
     return 2.0 * special.stdtr(df, -size) if df > 0 else np.full_like(size, np.nan)
 
 
 def quantile(alpha: float, df: float) -> float:
     """The factor on a standard error that gives a two-sided 1 - alpha interval."""
+    if np.isinf(df):
+        from statistics import NormalDist
+
+        return -NormalDist().inv_cdf(alpha / 2.0)
     from scipy import special
 
-    if np.isinf(df):
-        return float(special.ndtri(1.0 - alpha / 2.0))
     return float(special.stdtrit(df, 1.0 - alpha / 2.0)) if df > 0 else np.nan
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from jaxglm.errors import NotAvailableError
-from jaxglm.fit import Fit
+from jaxglm.fitted import Fit
 from jaxglm.inference import intervals
 from jaxglm.inference.covariance import Covariance
 

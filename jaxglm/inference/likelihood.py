@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jaxglm.errors import InputError, near
-from jaxglm.fit import Fit
+from jaxglm.fitted import Fit
 
 PSEUDO = ("deviance", "cox_snell", "nagelkerke")
 

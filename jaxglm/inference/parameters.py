@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jaxglm.errors import Status
-from jaxglm.fit import Fit
+from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import Covariance
 from jaxglm.inference.intervals import p_values, statistics, wald
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglm import precision
-from jaxglm.fit import Fit
+from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import Covariance
 from jaxglm.inference.intervals import wald
 from jaxglm.kernels import Dependence, Predictions

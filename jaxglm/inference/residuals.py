@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxglm import precision
 from jaxglm.errors import InputError, NotAvailableError, near
-from jaxglm.fit import Fit
+from jaxglm.fitted import Fit
 from jaxglm.inference.predict import values
 from jaxglm.kernels import Anscombe, Predictors, Residuals, Tails
 
@@ -25,7 +25,7 @@ def need_rows(fit: Fit, what: str):
     """The source of a fit, or an error that says how to keep it."""
     if fit.source is None:
         raise NotAvailableError(f"{what} needs the fitted rows, which were not kept; refit with keep_data=True")
-    return fit.source
+    return fit.rows
 
 
 def require(fit: Fit, method: str, what: str) -> None:

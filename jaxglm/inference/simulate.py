@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxglm import precision
 from jaxglm.errors import InputError, InputTypeError
-from jaxglm.fit import Fit
+from jaxglm.fitted import Fit
 from jaxglm.inference.residuals import need_rows, require
 from jaxglm.kernels import Given
 

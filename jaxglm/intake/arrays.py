@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxglm import precision
-from jaxglm.design import Constant, Dense, Layout, Split
+from jaxglm import kernels, precision
+from jaxglm.design import Columns, Constant, Dense, Layout, Split
+from jaxglm.design.dense import MOST_APART
 from jaxglm.errors import DataError, InputError, InputTypeError, row_count
 from jaxglm.families import Family
 from jaxglm.frames import Datetime, Factor, Numeric, Table, read
@@ -17,7 +18,7 @@ from jaxglm.frames.read import to_column
 from jaxglm.intake import response
 from jaxglm.intake.base import Taken, assemble, mean_offset, new_aux, new_offset, without_formula
 from jaxglm.intake.beside import Beside, present
-from jaxglm.kernels import Columns, Rows
+from jaxglm.kernels import Rows
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class ArrayIntake:
     encoder : response.Encoder
     constant : bool
         Whether X itself has a constant column.
+    apart : bool
+        Whether the columns are read one by one, as those of a frame or of an array in the order of Fortran lie.
     """
 
     columns: tuple[str, ...]
@@ -42,6 +45,7 @@ class ArrayIntake:
     family: Family
     encoder: response.Encoder
     constant: bool = False
+    apart: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,9 +69,10 @@ class ArrayIntake:
     def design(self) -> Split:
         """Intercept and dense columns side by side."""
         p = len(self.columns)
+        dense = Columns(p) if self.apart else Dense(p)
         if not self.intercept:
-            return Split((Dense(p),), (tuple(range(p)),))
-        return Split((Constant(), Dense(p)), ((0,), tuple(range(1, p + 1))))
+            return Split((dense,), (tuple(range(p)),))
+        return Split((Constant(), dense), ((0,), tuple(range(1, p + 1))))
 
     @property
     def layout(self) -> Layout:
@@ -77,7 +82,8 @@ class ArrayIntake:
 
     def _rows(self, matrix: Any, y: np.ndarray, extra: dict[str, np.ndarray], offset: np.ndarray | None = None) -> Rows:
         others = len(self.family.predictors) - 1
-        x = ((), matrix) if self.intercept else (matrix,)
+        dense = tuple(np.ascontiguousarray(column) for column in matrix.T) if self.apart else matrix
+        x = ((), dense) if self.intercept else (dense,)
         return assemble((x,) + ((),) * others, y, extra, [offset] + [None] * others, self.family)
 
     @classmethod
@@ -113,7 +119,9 @@ class ArrayIntake:
             index = None if index is None else index[positions]
         if len(numbers) == 0:
             raise DataError("no rows are left to fit" + (": " + " ".join(more) if more else "; the data is empty"))
-        intake = cls(columns, intercept, beside, family, coded, not intercept and _has_constant(matrix))
+        apart = 0 < len(columns) <= MOST_APART and matrix.flags.f_contiguous and not matrix.flags.c_contiguous
+        constant = not intercept and _has_constant(matrix)
+        intake = cls(columns, intercept, beside, family, coded, constant, apart)
         draft = Taken(None, index, positions)
         if "trials" in extra:
             response.check_trials(numbers, extra["trials"], draft.name_row)
@@ -152,7 +160,7 @@ class ArrayIntake:
         if fit.source is None:
             return None
         with precision.scope():
-            columns = fit.source.map_rows(Columns(), fit.model, None)[:, int(self.intercept) :]
+            columns = fit.rows.map_rows(kernels.Columns(), fit.model, None)[:, int(self.intercept) :]
         named = {name: Numeric(columns[:, j]) for j, name in enumerate(self.columns)}
         return Table.of(named, len(columns))
 
@@ -171,10 +179,12 @@ def as_matrix(X: Any, names: Any, width: int | None = None) -> tuple[np.ndarray,
             "glm(), which keeps them as codes"
         )
     index = X.index if isinstance(X, pd.DataFrame) else None
-    if not isinstance(X, np.ndarray) and hasattr(X, "columns") and not hasattr(X, "__jax_array__"):
+    if isinstance(X, pd.DataFrame) and len(X.columns) and (X.dtypes == np.float64).all() and X.columns.is_unique:
+        matrix, found = X.to_numpy(), tuple(str(name) for name in X.columns)
+    elif not isinstance(X, np.ndarray) and hasattr(X, "columns") and not hasattr(X, "__jax_array__"):
         table = read(X)
         found = table.names
-        matrix = np.empty((table.n_rows, len(found)))
+        matrix = np.empty((table.n_rows, len(found)), order="F")
         for j, name in enumerate(found):
             column = table[name]
             if isinstance(column, Datetime):

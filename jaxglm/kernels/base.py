@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxglm.design import Layout
 from jaxglm.families import Family
@@ -58,7 +59,8 @@ class Kernel(ABC):
 
     ``map`` takes the model, a point (any pytree of arguments) and a block of rows.
     Results combine by ``+`` unless a subclass says otherwise; then it also says
-    what the neutral element is. Sources know nothing more of a kernel.
+    what the neutral element is. ``finish`` turns the combined value of all rows into
+    what is wanted. Sources know nothing more of a kernel.
     """
 
     #: True when results add, so that a mesh may sum them with one collective.
@@ -66,7 +68,11 @@ class Kernel(ABC):
 
     @abstractmethod
     def map(self, model: Model, point: Any, rows: Rows) -> Any:
-        """The value of one block."""
+        """The value of one block, in the form in which blocks combine."""
+
+    def finish(self, model: Model, value: Any) -> Any:
+        """What the kernel gives, from the value of all rows; made once a pass."""
+        return value
 
     def combine(self, a: Any, b: Any) -> Any:
         """The value of two blocks together."""
@@ -74,7 +80,7 @@ class Kernel(ABC):
 
     def zero(self, like: Any) -> Any:
         """The neutral element, given shapes and dtypes."""
-        return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like)
+        return jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), like)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,9 @@ class Joint(Kernel):
 
     def map(self, model: Model, point: Any, rows: Rows) -> tuple:
         return tuple(k.map(model, point, rows) for k in self.kernels)
+
+    def finish(self, model: Model, value: tuple) -> tuple:
+        return tuple(k.finish(model, part) for k, part in zip(self.kernels, value, strict=True))
 
     def combine(self, a: tuple, b: tuple) -> tuple:
         return tuple(k.combine(x, y) for k, x, y in zip(self.kernels, a, b, strict=True))

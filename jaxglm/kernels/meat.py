@@ -14,7 +14,10 @@ from jaxglm.kernels.rows import row_terms
 class Meat(Kernel):
     """Sum over rows of freq prior^2 s s', (P, P), with s = X' score of a row, at theta."""
 
-    def map(self, model: Model, point: jax.Array, rows: Rows) -> jax.Array:
+    def map(self, model: Model, point: jax.Array, rows: Rows) -> list:
         score = row_terms(model.family, rows.y, model.eta(rows, point), rows.aux, False).score
         w = rows.freq if rows.prior is None else rows.freq * rows.prior**2
-        return model.layout.gram(rows.x, w[:, None, None] * score[:, :, None] * score[:, None, :])
+        return model.layout.gram_sums(rows.x, w[:, None, None] * score[:, :, None] * score[:, None, :])
+
+    def finish(self, model: Model, value: list) -> jax.Array:
+        return model.layout.gram_of(value)

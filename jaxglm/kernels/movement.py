@@ -50,13 +50,17 @@ class Movement(Kernel):
             largest=jnp.max(jnp.where(present, largest, 0.0)),
             n_moving=jnp.sum(moving.astype(moved.dtype)),
             n_wrong=jnp.sum((moving & ~toward).astype(moved.dtype)),
-            still=model.layout.gram(rows.x, still[:, None, None] * jnp.eye(k)),
+            still=model.layout.gram_sums(rows.x, still[:, None, None] * jnp.eye(k)),
         )
 
     def combine(self, a: Any, b: Any) -> Any:
         return Moves(
-            jnp.maximum(a.largest, b.largest), a.n_moving + b.n_moving, a.n_wrong + b.n_wrong, a.still + b.still
+            jnp.maximum(a.largest, b.largest),
+            *jax.tree.map(jnp.add, (a.n_moving, a.n_wrong, a.still), (b.n_moving, b.n_wrong, b.still)),
         )
+
+    def finish(self, model: Model, value: Moves) -> Moves:
+        return value._replace(still=model.layout.gram_of(value.still))
 
 
 @dataclass(frozen=True)

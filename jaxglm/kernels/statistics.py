@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxglm.kernels.base import Kernel, Model, Rows
+from jaxglm.kernels.totals import Newton, Point, Totals, weighted_terms
 
 
 class FitPoint(NamedTuple):
@@ -33,12 +34,18 @@ class FitSums(NamedTuple):
 class Statistics(Kernel):
     """Deviance, null deviance, Pearson chi-squared, and the log-likelihood at phi.
 
-    The null model's mean predictor is a constant and the offset; other predictors are as fitted.
+    The null model's mean predictor is a constant and the offset; other predictors are as fitted. ``density=False``
+    leaves out the log-likelihood (NaN), which costs more than all else where the density has no simple form.
     """
 
+    density: bool = True
+
     def map(self, model: Model, point: FitPoint, rows: Rows) -> FitSums:
+        return self.sums(model, point, rows, model.eta(rows, point.theta))
+
+    def sums(self, model: Model, point: FitPoint, rows: Rows, eta: jax.Array) -> FitSums:
+        """The value of a block where eta (m, K) is known."""
         family = model.family
-        eta = model.eta(rows, point.theta)
         null = eta.at[:, 0].set(point.null + (0.0 if rows.offset is None else rows.offset[:, 0]))
         deviance = jax.vmap(family.unit_deviance)
         mu = jax.vmap(family.mean)(eta, rows.aux)
@@ -47,15 +54,42 @@ class Statistics(Kernel):
         prior = 1.0 if rows.prior is None else rows.prior
         phi = point.phi / prior if family.prior_divides_phi else point.phi
         count = rows.freq if family.prior_divides_phi else rows.weight
-        density = jax.vmap(family.logpdf)(rows.y, eta, jnp.broadcast_to(phi, rows.y.shape), rows.aux)
+        present = rows.freq > 0
+        llf = jnp.full((), jnp.nan)
+        if self.density:
+            density = jax.vmap(family.logpdf)(rows.y, eta, jnp.broadcast_to(phi, rows.y.shape), rows.aux)
+            llf = jnp.sum(jnp.where(present, count * density, 0.0))
         # A residual that is exactly zero where the variance is zero too (mu at the end of its range) adds nothing.
         chi = jnp.where(residual == 0, 0.0, residual**2 / variance)
-        present = rows.freq > 0
         log_prior = jnp.zeros_like(rows.y) if rows.prior is None else jnp.log(rows.prior)
         return FitSums(
             deviance=jnp.sum(rows.weight * deviance(rows.y, eta, rows.aux)),
             null_deviance=jnp.sum(rows.weight * deviance(rows.y, null, rows.aux)),
             pearson=jnp.sum(rows.weight * chi),
-            llf=jnp.sum(jnp.where(present, count * density, 0.0)),
+            llf=llf,
             log_prior=jnp.sum(jnp.where(present, rows.freq * log_prior, 0.0)),
         )
+
+
+class ClosingPoint(NamedTuple):
+    """Where :class:`Closing` is evaluated; `newton` is never a start, and its theta serves the statistics too."""
+
+    newton: Point
+    null: jax.Array
+    phi: jax.Array
+
+
+@dataclass(frozen=True)
+class Closing(Kernel):
+    """The last pass of a fit: what :class:`Newton` gives and the fit statistics, with one eta for both."""
+
+    newton: Newton = Newton()
+    statistics: Statistics = Statistics()
+
+    def map(self, model: Model, point: ClosingPoint, rows: Rows) -> tuple[Totals, FitSums]:
+        terms = weighted_terms(model, point.newton, rows, self.newton.scoring)
+        at = FitPoint(point.newton.theta, point.null, point.phi)
+        return self.newton.sums(model, rows, terms), self.statistics.sums(model, at, rows, terms[0])
+
+    def finish(self, model: Model, value: tuple[Totals, FitSums]) -> tuple[Totals, FitSums]:
+        return self.newton.finish(model, value[0]), value[1]

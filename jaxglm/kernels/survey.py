@@ -16,15 +16,15 @@ class Facts(NamedTuple):
 
     Attributes
     ----------
-    gram : (P, P) X'X, one block a predictor, zero between predictors
-    ones : (P,) X'1
+    gram : (P, P) X'X, one block a predictor, zero between predictors, or None
+    ones : (P,) X'1, or None
     n_rows, n_obs : rows, and observations they stand for
     n_bad_y : rows whose y the family cannot have
     weight, size, total : sums of w, of w times the row's size, and of w size y
     """
 
-    gram: jax.Array
-    ones: jax.Array
+    gram: jax.Array | None
+    ones: jax.Array | None
     n_rows: jax.Array
     n_obs: jax.Array
     n_bad_y: jax.Array
@@ -35,7 +35,12 @@ class Facts(NamedTuple):
 
 @dataclass(frozen=True)
 class Survey(Kernel):
-    """One pass over rows without curvature; cost O(m P^2)."""
+    """One pass over rows without curvature; cost O(m P^2).
+
+    ``products=False`` leaves out X'X and X'1 (None), which then costs O(m).
+    """
+
+    products: bool = True
 
     def map(self, model: Model, point: None, rows: Rows) -> Facts:
         family, k = model.family, model.layout.n_predictors
@@ -43,9 +48,13 @@ class Survey(Kernel):
         possible = jax.vmap(family.support)(rows.y, rows.aux)
         size = rows.weight * jax.vmap(family.size)(rows.aux) if rows.aux else rows.weight
         y = jnp.where(possible, rows.y, 0.0)
+        gram = ones = None
+        if self.products:
+            gram = model.layout.gram_sums(rows.x, present[:, None, None] * jnp.eye(k))
+            ones = model.layout.gradient_sums(rows.x, jnp.broadcast_to(present[:, None], (present.shape[0], k)))
         return Facts(
-            gram=model.layout.gram(rows.x, present[:, None, None] * jnp.eye(k)),
-            ones=model.layout.gradient(rows.x, jnp.broadcast_to(present[:, None], (present.shape[0], k))),
+            gram=gram,
+            ones=ones,
             n_rows=jnp.sum(present),
             n_obs=jnp.sum(rows.freq),
             n_bad_y=jnp.sum(present * ~possible),
@@ -53,3 +62,9 @@ class Survey(Kernel):
             size=jnp.sum(size),
             total=jnp.sum(size * y),
         )
+
+    def finish(self, model: Model, value: Facts) -> Facts:
+        if not self.products:
+            return value
+        layout = model.layout
+        return value._replace(gram=layout.gram_of(value.gram), ones=layout.gradient_of(value.ones))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jaxglm.errors import Status
-from jaxglm.fit import Fit
+from jaxglm.fitted import Fit
 from jaxglm.inference import least_squares, likelihood
 from jaxglm.inference.covariance import Covariance
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from jaxglm.fit import Fit
+from jaxglm.fitted import Fit
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from jaxglm.fit import Fit
+from jaxglm.fitted import Fit
 from jaxglm.inference import covariance as cov
 from jaxglm.inference import parameters, residuals
 from jaxglm.inference.covariance import Covariance

@@ -130,7 +130,7 @@ def summarize(res: Results, alpha: float = 0.05, exponentiate: bool = False) -> 
         f"{_percent(1 - alpha / 2)}]",
     )
     residuals = None
-    if fit.source is not None and fit.n_rows <= _QUANTILE_ROWS and family.has("unit_deviance"):
+    if fit.source is not None and fit.n_rows <= _QUANTILE_ROWS and family.has("unit_deviance") and fit.unchanged:
         values = np.quantile(res.resid("deviance"), [0, 0.25, 0.5, 0.75, 1])
         residuals = pd.Series(values, index=["min", "1Q", "median", "3Q", "max"])
     facts = tuple((*left, *right) for left, right in zip(_left(res, fit, family), _right(fit, family), strict=True))

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxglm.design import Constant, Layout
 from jaxglm.errors import Status
-from jaxglm.kernels import Careful, Compensated, Facts, Joint, Model, Newton, Rows, Survey, Triangle
+from jaxglm.kernels import Careful, Compensated, Facts, Joint, Model, Newton, Rows, Survey, Totals, Triangle
 from jaxglm.precision import host
 from jaxglm.solvers import newton, rank, separation, starts
 from jaxglm.solvers.information import Information
@@ -260,19 +260,27 @@ def _check_separation(drive: _Drive, state: State) -> np.ndarray | None:
 def _loop(drive: _Drive, state: State) -> State:
     """Run until the status is no longer RUNNING, on the device if the rows are there and few."""
     rows = drive.source.resident
-    if rows is not None and drive.model.layout.n_coefficients <= _DEVICE_COEFFICIENTS:
-        block = block_rows(drive.model, rows.y.shape[0])
+    few = drive.model.layout.n_coefficients <= _DEVICE_COEFFICIENTS
+    if rows is not None and few and jax.default_backend() != "cpu":
+        block = block_rows(drive.model, rows)
         state, turns = device_loop(drive.model, rows, state, drive.settings, block, drive.kernel)
         drive.passes["newton"] += int(turns)
-        return state
+        return host(state)
     while int(state.status) == Status.RUNNING:
-        totals = drive.reduce(drive.kernel, _trial(state), "newton")
-        state = _advance(state, totals, drive.settings)
+        state = step(state, drive.reduce(drive.kernel, newton.trial(state), "newton"), drive.settings)
     return state
 
 
-_trial = jax.jit(newton.trial)
 _advance = jax.jit(newton.advance)
+
+
+def step(state: State, totals: Totals, settings: Settings) -> State:
+    """The next state: on the host where that is the device, else where the totals are."""
+    if jax.default_backend() != "cpu":
+        return _advance(state, totals, settings)
+    # What is not finite is judged, not warned about.
+    with np.errstate(all="ignore"):
+        return newton.advance(state, host(totals), settings)
 
 
 @partial(jax.jit, static_argnames=("block", "kernel"))
@@ -283,7 +291,7 @@ def device_loop(
 
     def body(carry):
         state, turns = carry
-        totals = reduce_rows(kernel, model, newton.trial(state), rows, block)
+        totals = kernel.finish(model, reduce_rows(kernel, model, newton.trial(state), rows, block))
         return newton.advance(state, totals, settings), turns + 1
 
     return jax.lax.while_loop(lambda c: c[0].status == Status.RUNNING, body, (state, jnp.zeros((), jnp.int32)))
@@ -303,7 +311,7 @@ def _qr_loop(drive: _Drive, state: State) -> State:
         n_iter=np.asarray(int(state.n_iter) - (not unstarted), np.int32),
     )  # fmt: skip
     while int(state.status) == Status.RUNNING:
-        state = _advance_qr(state, drive.reduce_carefully(_trial(state)), settings)
+        state = host(_advance_qr(state, drive.reduce_carefully(newton.trial(state)), settings))
     return state
 
 
@@ -358,22 +366,20 @@ def _refine(
     point = newton.Point(theta, np.asarray(False), np.asarray(False), state.center)
     if drive.passes["qr"] and want:
         _, triangle, gradient = drive.reduce_carefully(point)
-        factor, step = _refined_step(triangle, gradient.high, state.active)
-        return theta + (np.asarray(step) if status is Status.CONVERGED else 0.0), host(factor)
+        kept, last = _refined_step(triangle, gradient.high, state.active)
+        return theta + (np.asarray(last) if status is Status.CONVERGED else 0.0), host(kept)
     if drive.settings.quadratic and status.converged:
-        factor = _from_matrix(state.information, state.active)
-        if bool(_refines(factor)):
+        kept = factor(state.information, np.asarray(state.active))
+        if newton.refines(kept):
             gradient = drive.reduce(Compensated(), point, "gradient")
-            return theta - np.asarray(_solve(factor, gradient.high)), None
+            return theta - kept.solve(np.asarray(gradient.high)), None
     return theta, None
 
 
-_from_matrix = jax.jit(Information.from_matrix)
 _refined_step = jax.jit(refined_step)
-_refines = jax.jit(newton.refines)
-_solve = jax.jit(Information.solve)
 
 
 def factor(matrix: jax.Array, active: np.ndarray) -> Information:
     """An information matrix, factored, on the host."""
-    return host(_from_matrix(matrix, active))
+    with np.errstate(all="ignore"):
+        return Information.from_matrix(np.asarray(matrix), active)

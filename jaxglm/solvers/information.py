@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import solve_triangular
 
 from jaxglm.design.base import matmul
+from jaxglm.numerics import namespace
 from jaxglm.tree import pytree
+
+#: Rows of a triangular matrix that NumPy solves for at once.
+_BLOCK = 64
 
 
 @pytree
@@ -18,6 +23,7 @@ class Information:
     D L L' D. Scaling by the diagonal first makes the factor indifferent to
     the units of the columns. Coefficients that are not active (aliased columns)
     have a unit row in L, a zero in every solution, and NaN in no product.
+    Made from arrays of the host it computes with NumPy.
 
     Attributes
     ----------
@@ -36,12 +42,14 @@ class Information:
 
         `damping` is added to the unit diagonal of the scaled matrix.
         """
-        diagonal = jnp.diagonal(matrix)
-        scale = jnp.where(active & (diagonal > 0), jnp.sqrt(jnp.abs(diagonal)), 1.0)
+        xp = namespace(matrix)
+        diagonal = xp.diagonal(matrix)
+        scale = xp.where(active & (diagonal > 0), xp.sqrt(xp.abs(diagonal)), 1.0)
         both = active[:, None] & active[None, :]
-        scaled = jnp.where(both, matrix / (scale[:, None] * scale[None, :]), jnp.eye(len(scale)))
-        scaled = scaled + jnp.where(active, damping, 0.0) * jnp.eye(len(scale))
-        return cls(jnp.linalg.cholesky(scaled), scale, active)
+        unit = xp.eye(len(scale), dtype=matrix.dtype)
+        scaled = xp.where(both, matrix / (scale[:, None] * scale[None, :]), unit)
+        scaled = scaled + xp.where(active, damping, 0.0).astype(matrix.dtype) * unit
+        return cls(_cholesky(scaled), scale, active)
 
     @classmethod
     def from_triangle(cls, triangle: jax.Array, active: jax.Array) -> Information:
@@ -59,48 +67,105 @@ class Information:
     @property
     def ok(self) -> jax.Array:
         """Whether the factor exists."""
-        return jnp.all(jnp.isfinite(self.lower))
+        return namespace(self.lower).isfinite(self.lower).all()
 
     @property
     def smallest_pivot(self) -> jax.Array:
         """Smallest squared pivot of the scaled matrix: about 1 / its condition number."""
-        return jnp.min(jnp.where(self.active, jnp.diagonal(self.lower) ** 2, 1.0))
+        xp = namespace(self.lower)
+        return xp.min(xp.where(self.active, xp.diagonal(self.lower) ** 2, 1.0))
 
     def solve(self, v: jax.Array) -> jax.Array:
         """Inverse information times v (P,) or (P, q); zero in coefficients that are not active."""
         mask = self.active if v.ndim == 1 else self.active[:, None]
         scale = self.scale if v.ndim == 1 else self.scale[:, None]
-        half = solve_triangular(self.lower, jnp.where(mask, v / scale, 0.0), lower=True)
-        return jnp.where(mask, solve_triangular(self.lower.T, half, lower=False) / scale, 0.0)
+        xp = namespace(self.lower)
+        half = _forward(self.lower, xp.where(mask, v / scale, 0.0))
+        return xp.where(mask, _backward(self.lower, half) / scale, 0.0)
 
     def _root_inverse(self) -> jax.Array:
         """A with A'A = inverse information."""
-        inverse = solve_triangular(self.lower, jnp.eye(len(self.scale)), lower=True) / self.scale
-        return jnp.where(self.active[None, :] & self.active[:, None], inverse, 0.0)
+        xp = namespace(self.lower)
+        inverse = _forward(self.lower, xp.eye(len(self.scale), dtype=self.lower.dtype)) / self.scale
+        return xp.where(self.active[None, :] & self.active[:, None], inverse, 0.0)
 
     def inverse(self) -> jax.Array:
         """Inverse information, (P, P)."""
         root = self._root_inverse()
-        return matmul(root.T, root)
+        return _product(root.T, root)
 
     def diag_inverse(self) -> jax.Array:
         """Diagonal of the inverse information, (P,)."""
-        return jnp.sum(self._root_inverse() ** 2, axis=0)
+        return (self._root_inverse() ** 2).sum(axis=0)
 
     def matrix(self) -> jax.Array:
         """The information itself, (P, P); zero where not active."""
-        full = matmul(self.lower * self.scale[:, None], (self.lower * self.scale[:, None]).T)
-        return jnp.where(self.active[:, None] & self.active[None, :], full, 0.0)
+        root = self.lower * self.scale[:, None]
+        full = _product(root, root.T)
+        return namespace(full).where(self.active[:, None] & self.active[None, :], full, 0.0)
 
     def logdet(self) -> jax.Array:
         """Log determinant over the active coefficients."""
-        logs = jnp.log(jnp.abs(jnp.diagonal(self.lower))) + jnp.log(self.scale)
-        return 2.0 * jnp.sum(jnp.where(self.active, logs, 0.0))
+        xp = namespace(self.lower)
+        logs = xp.log(xp.abs(xp.diagonal(self.lower))) + xp.log(self.scale)
+        return 2.0 * xp.sum(xp.where(self.active, logs, 0.0))
 
     def quad_rows(self, columns: jax.Array) -> jax.Array:
         """x' inverse x for each row x of columns (m, P), (m,)."""
-        return jnp.sum(matmul(columns, self._root_inverse().T) ** 2, axis=1)
+        return (_product(columns, self._root_inverse().T) ** 2).sum(axis=1)
 
     def add(self, matrix: jax.Array) -> Information:
         """The information with a matrix (P, P) added."""
         return Information.from_matrix(self.matrix() + matrix, self.active)
+
+
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
+    return a @ b if namespace(a) is np else matmul(a, b)
+
+
+def _cholesky(matrix: jax.Array) -> jax.Array:
+    """Lower factor; NaN where there is none."""
+    if namespace(matrix) is jnp:
+        return jnp.linalg.cholesky(matrix)
+    try:
+        return np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return np.full_like(matrix, np.nan)
+
+
+def _forward(lower: jax.Array, b: jax.Array) -> jax.Array:
+    """L^-1 b."""
+    if namespace(lower) is jnp:
+        return solve_triangular(lower, b, lower=True)
+    x = np.array(b)
+    for rows in _blocks(len(lower)):
+        x[rows] = _substitute(lower[rows, rows], x[rows] - lower[rows, : rows.start] @ x[: rows.start])
+    return x
+
+
+def _backward(lower: jax.Array, b: jax.Array) -> jax.Array:
+    """L'^-1 b."""
+    if namespace(lower) is jnp:
+        return solve_triangular(lower.T, b, lower=False)
+    x = np.array(b)
+    for rows in reversed(_blocks(len(lower))):
+        rest = x[rows] - lower[rows.stop :, rows].T @ x[rows.stop :]
+        x[rows] = _substitute(lower[rows, rows].T[::-1, ::-1], rest[::-1])[::-1]
+    return x
+
+
+def _blocks(p: int) -> list[slice]:
+    return [slice(start, min(start + _BLOCK, p)) for start in range(0, p, _BLOCK)]
+
+
+def _substitute(lower: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Solve row by row, which is accurate however ill-conditioned the matrix (Higham 2002, chapter 8).
+
+    A general solver is not: its pivots would mix the rows.
+    """
+    x = np.array(b)
+    for i in range(len(lower)):
+        if i:
+            x[i] -= lower[i, :i] @ x[:i]
+        x[i] /= lower[i, i]
+    return x

@@ -2,7 +2,8 @@
 
 The step is a pure function without Python branches on values, so that the same code
 runs in a loop on the device, under `vmap`, and from the host when every evaluation
-is a pass over data that fits on no device.
+is a pass over the rows. On host arrays it computes with NumPy: P numbers are then done
+with sooner than a program for them is compiled.
 
 Lengths of steps are measured in standard errors: ``sqrt(-gradient . direction / phi)``,
 which no rescaling of y, of X or of the weights changes.
@@ -18,6 +19,7 @@ import numpy as np
 
 from jaxglm.errors import Status
 from jaxglm.kernels import Point, Totals
+from jaxglm.numerics import namespace
 from jaxglm.solvers.information import Information
 from jaxglm.tree import pytree, static
 
@@ -121,22 +123,24 @@ def begin(theta: jax.Array, active: jax.Array, center: float, settings: Settings
 
 def trial(state: State) -> Point:
     """The point to evaluate next."""
+    xp = namespace(state.theta)
     theta = state.theta + state.fraction * state.direction
-    return Point(jnp.where(state.start, state.theta, theta), state.observed, state.start, state.center)
+    return Point(xp.where(state.start, state.theta, theta), state.observed, state.start, state.center)
 
 
 def phi_hat(state: State, settings: Settings) -> jax.Array:
     """Dispersion by which lengths are judged; never below what rounding leaves of a perfect fit."""
+    xp = namespace(state.theta)
     if settings.known_phi:
-        return jnp.ones(())
-    df = jnp.maximum(settings.n_obs - jnp.sum(state.active), 1.0)
-    floor = _PERFECT**2 * state.level / jnp.maximum(settings.n_obs, 1.0)
-    return jnp.maximum(state.pearson / df, jnp.where(floor > 0, floor, 1.0))
+        return xp.ones((), state.theta.dtype)
+    df = xp.maximum(settings.n_obs - xp.sum(state.active), 1.0)
+    floor = _PERFECT**2 * state.level / xp.maximum(settings.n_obs, 1.0)
+    return xp.maximum(state.pearson / df, xp.where(floor > 0, floor, 1.0))
 
 
 def rounding(size: jax.Array) -> jax.Array:
     """Rounding error of a sum whose terms' absolute values sum to `size`."""
-    return _ROUNDING * jnp.finfo(size.dtype).eps * size
+    return _ROUNDING * float(jnp.finfo(size.dtype).eps) * size
 
 
 def advance(
@@ -150,16 +154,19 @@ def advance(
 
     Where normal equations are too ill-conditioned the caller gives the factor and the direction of the next step.
     """
-    finite = (
-        jnp.isfinite(totals.nll) & jnp.all(jnp.isfinite(totals.gradient)) & jnp.all(jnp.isfinite(totals.information))
-    )
+    xp = namespace(state.theta)
+    finite = xp.isfinite(totals.nll) & xp.all(xp.isfinite(totals.gradient)) & xp.all(xp.isfinite(totals.information))
     rise = totals.nll - state.value
-    noise = rounding(jnp.maximum(totals.size, state.size))
-    descends = jnp.dot(totals.gradient, state.direction) <= 0
+    noise = rounding(xp.maximum(totals.size, state.size))
+    descends = xp.dot(totals.gradient, state.direction) <= 0
     enough = rise <= _ARMIJO * state.fraction * state.slope + noise
     # A rise that rounding may explain is judged by the slope, which keeps more digits than the value.
     gentle = (rise <= 1e3 * noise) & descends
     accepted = finite & (state.start | enough | gentle)
+    if xp is np:
+        if accepted:
+            return _accept(state, totals, settings, factor, direction)
+        return _halve(state, finite, direction is not None)
     moved = _accept(state, totals, settings, factor, direction)
     halved = _halve(state, finite, direction is not None)
     return jax.tree.map(lambda a, b: jnp.where(accepted, a, b), moved, halved)
@@ -169,34 +176,35 @@ def _accept(
     state: State, totals: Totals, settings: Settings, factor: Information | None, direction: jax.Array | None
 ) -> State:
     """The state at the trial point, with the next direction."""
-    p = state.theta.shape[0]
-    gradient = jnp.where(state.active, totals.gradient, 0.0)
+    xp, p = namespace(state.theta), state.theta.shape[0]
+    gradient = xp.where(state.active, totals.gradient, 0.0)
     ill = direction is not None
     if factor is None:
         factor = Information.from_matrix(totals.information, state.active, state.damping)
         usable = factor.ok & (factor.smallest_pivot > PIVOT_FLOOR)
-        direction = jnp.where(usable, -factor.solve(gradient), jnp.zeros(p))
+        direction = xp.where(usable, -factor.solve(gradient), xp.zeros(p, gradient.dtype))
     else:
         usable = factor.ok
-    slope = jnp.dot(gradient, direction)
+    slope = xp.dot(gradient, direction)
     first = state.start
     full = (state.fraction == 1.0) & ~first
     new = state._replace(
-        theta=trial(state).theta, direction=direction, fraction=jnp.ones(()),
-        value=jnp.where(first, jnp.inf, totals.nll), size=jnp.where(first, 0.0, totals.size), slope=slope,
-        start=jnp.asarray(False), information_observed=state.observed, information=totals.information,
+        theta=trial(state).theta, direction=direction, fraction=xp.ones((), state.theta.dtype),
+        value=xp.where(first, xp.inf, totals.nll), size=xp.where(first, 0.0, totals.size), slope=slope,
+        start=xp.asarray(False), information_observed=state.observed, information=totals.information,
         gradient=totals.gradient, pearson=totals.pearson, level=totals.level,
-        n_iter=state.n_iter + jnp.where(first, 0, 1), n_halvings=jnp.zeros_like(state.n_halvings),
-        infeasible=jnp.asarray(False), n_pinned=jnp.where(state.infeasible, state.n_pinned + 1, 0),
+        n_iter=state.n_iter + xp.where(first, 0, 1).astype(state.n_iter.dtype),
+        n_halvings=xp.zeros_like(state.n_halvings), infeasible=xp.asarray(False),
+        n_pinned=xp.where(state.infeasible, state.n_pinned + 1, 0),
     )  # fmt: skip
     share = 1.0
     if settings.quadratic:
         left, share = _after_step(totals.pearson, slope, factor, ill)
         new = new._replace(pearson=left)
-    length = jnp.where(usable, jnp.sqrt(jnp.maximum(-slope, 0.0) / phi_hat(new, settings)), jnp.inf)
-    rate = jnp.where(full & jnp.isfinite(state.length), length / jnp.where(state.length > 0, state.length, 1.0), 1.0)
+    length = xp.where(usable, xp.sqrt(xp.maximum(-slope, 0.0) / phi_hat(new, settings)), xp.inf)
+    rate = xp.where(full & xp.isfinite(state.length), length / xp.where(state.length > 0, state.length, 1.0), 1.0)
     # A zero step followed by a zero step is the optimum, not a rate of 1.
-    rate = jnp.where(length == 0, 0.0, rate)
+    rate = xp.where(length == 0, 0.0, rate)
     new = _next_curvature(new._replace(length=length, rate=rate), factor.ok, usable, settings)
     return _judge(new, usable, first, ill, share, settings)
 
@@ -214,23 +222,25 @@ def _after_step(
     What is left is rounding of the factor. Where the sum of squares that stays is itself rounding, or where only
     another pass can give the digits that a factor lacks, no share is known: 1.
     """
+    xp = namespace(pearson)
     pivot = factor.smallest_pivot
-    share = rounding(1.0 / (jnp.sqrt(pivot) if ill else pivot))
+    share = rounding(1.0 / (xp.sqrt(pivot) if ill else pivot))
     left = pearson + slope
     # A last step, with an accurate gradient, squares it.
-    at_end = jnp.where(ill | refines(factor), share**2, jnp.where(pivot < _WELL_CONDITIONED, 1.0, share))
-    return jnp.maximum(left, 0.0), jnp.where(left > share * pearson, at_end, 1.0)
+    at_end = xp.where(ill | refines(factor), share**2, xp.where(pivot < _WELL_CONDITIONED, 1.0, share))
+    return xp.maximum(left, 0.0), xp.where(left > share * pearson, at_end, 1.0)
 
 
 def _next_curvature(state: State, positive: jax.Array, usable: jax.Array, settings: Settings) -> State:
     """Which curvature the next evaluation takes; a failed observed one is taken again as expected."""
+    xp = namespace(state.theta)
     if settings.curvature == "only":
-        damping = jnp.where(usable, 0.25 * state.damping, jnp.maximum(8.0 * state.damping, 1e-3))
-        damping = jnp.where(damping < 1e-6, 0.0, damping)
-        return state._replace(damping=jnp.where(positive & usable, damping, jnp.maximum(damping, 1e-3)))
+        damping = xp.where(usable, 0.25 * state.damping, xp.maximum(8.0 * state.damping, 1e-3))
+        damping = xp.where(damping < 1e-6, 0.0, damping)
+        return state._replace(damping=xp.where(positive & usable, damping, xp.maximum(damping, 1e-3)))
     failed = state.observed & ~usable
     allowed = state.observed_allowed & ~failed
-    near = jnp.asarray(True) if settings.curvature == "early" else (state.length < 0.1)
+    near = xp.asarray(True) if settings.curvature == "early" else (state.length < 0.1)
     return state._replace(observed_allowed=allowed, observed=allowed & near & usable)
 
 
@@ -242,22 +252,23 @@ def _judge(
     `ill`: the columns are too ill-conditioned for normal equations. `share`: known share of the step that is left
     after it, else 1.
     """
-    rate = jnp.minimum(state.rate, share)
-    remaining = jnp.where(rate < 1.0, state.length * rate / (1.0 - rate), jnp.inf)
+    xp = namespace(state.theta)
+    rate = xp.minimum(state.rate, share)
+    remaining = xp.where(rate < 1.0, state.length * rate / (1.0 - rate), xp.inf)
     # The information belongs to the point before the last step; that step must be too short to matter.
-    effect = jnp.sum(state.active) / jnp.maximum(settings.n_obs, 1.0)
-    fresh = state.length * jnp.sqrt(effect) < settings.tol
+    effect = xp.sum(state.active) / xp.maximum(settings.n_obs, 1.0)
+    fresh = state.length * xp.sqrt(effect) < settings.tol
     converged = (remaining < settings.tol) & (fresh | settings.quadratic) & usable
     small = -0.5 * state.slope < rounding(state.size)
     # With such columns rounding of the gradient alone gives steps that no longer shrink.
     flat = usable & (small | ill) & (state.length < 1e-3) & (state.rate > 0.5)
-    n_flat = jnp.where(flat, state.n_flat + 1, 0)
+    n_flat = xp.where(flat, state.n_flat + 1, 0)
     # Where the estimated dispersion goes to zero with the steps, their length in standard errors does not.
     slow = usable & (state.rate > 0.3) & (((state.length < 3.0) & (state.n_iter > 4)) | (state.n_iter > 15))
-    n_stalled = jnp.where(slow, state.n_stalled + 1, jnp.minimum(state.n_stalled, 0))
+    n_stalled = xp.where(slow, state.n_stalled + 1, xp.minimum(state.n_stalled, 0))
     taken_again = state.information_observed & ~usable
     never_usable = settings.curvature == "only"
-    status = jnp.select(
+    status = xp.select(
         [
             first & usable,
             converged,
@@ -281,28 +292,29 @@ def _judge(
     # A step that is the whole way from the first point counts, though nothing is evaluated after it.
     whole = converged & (state.n_iter == 0) & settings.quadratic
     return state._replace(
-        n_iter=state.n_iter + whole, rate=jnp.where(converged, rate, state.rate), n_flat=n_flat, n_stalled=n_stalled,
+        n_iter=state.n_iter + whole, rate=xp.where(converged, rate, state.rate), n_flat=n_flat, n_stalled=n_stalled,
         status=status.astype(state.status.dtype),
     )  # fmt: skip
 
 
 def _halve(state: State, finite: jax.Array, ill: bool) -> State:
     """The state after a refused trial: half the step, or an end."""
+    xp = namespace(state.theta)
     count = state.n_halvings + 1
-    unstarted = jnp.isinf(state.value)
+    unstarted = xp.isinf(state.value)
     # From starting values the last resort is the feasible point itself.
-    fraction = jnp.where(unstarted & (count >= 12), 0.0, 0.5 * state.fraction)
+    fraction = xp.where(unstarted & (count >= 12), 0.0, 0.5 * state.fraction)
     spent = (state.fraction == 0.0) | (count > _MAX_HALVINGS)
     # A short step that fails though its columns went through QR failed by rounding of eta.
     short = (-0.5 * state.slope < rounding(state.size)) | (ill & finite & (state.length < 1e-3))
     negligible = ~unstarted & short
-    status = jnp.select(
+    status = xp.select(
         [spent & unstarted, negligible, spent & ~finite, spent],
         [Status.NOT_FINITE, Status.CONVERGED_TO_PRECISION, Status.BOUNDARY, Status.STEP_FAILED],
         Status.RUNNING,
     )
     # Starting values that give no finite totals are given up for the feasible point (direction is still zero).
     return state._replace(
-        fraction=fraction, n_halvings=count, infeasible=state.infeasible | ~finite, start=jnp.asarray(False),
+        fraction=fraction, n_halvings=count, infeasible=state.infeasible | ~finite, start=xp.asarray(False),
         status=status.astype(state.status.dtype),
     )  # fmt: skip

@@ -28,6 +28,11 @@ class Rank:
     dependence: dict[int, np.ndarray]
 
 
+def full(p: int) -> Rank:
+    """The outcome where all p columns are kept."""
+    return Rank(np.ones(p, bool), False, {})
+
+
 def from_gram(gram: np.ndarray, tolerance: float = GRAM_TOLERANCE) -> Rank:
     """Order-preserving Cholesky of X'X; a pivot that rounding may have made is called doubtful."""
     length = np.sqrt(np.diagonal(gram))

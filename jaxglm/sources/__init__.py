@@ -3,6 +3,7 @@
 from jaxglm.sources.arrays import ArraySource
 from jaxglm.sources.base import Source, block_rows, bucket, chunk_rows, reduce_rows
 from jaxglm.sources.mesh import MeshSource
+from jaxglm.sources.storage import Window, plain
 from jaxglm.sources.stream import StreamSource
 
 __all__ = [
@@ -10,8 +11,10 @@ __all__ = [
     "MeshSource",
     "Source",
     "StreamSource",
+    "Window",
     "block_rows",
     "bucket",
     "chunk_rows",
+    "plain",
     "reduce_rows",
 ]

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
-from jaxglm.precision import host
-from jaxglm.sources.base import Source, bucket, chunk_rows, cut, map_chunk, pad, reduce_chunks, to_device
+from jaxglm.precision import aligned_empty, host
+from jaxglm.sources.base import LARGEST_BLOCK, Source, bucket, chunk_rows, cut, map_chunk, pad, reduce_chunks, to_device
+from jaxglm.sources.storage import Window, is_leaf, on_host, row_bytes
 
-#: Full chunks after which a short last one is filled up rather than compiled for.
-_FEW = 4
+#: Bytes of a design from which it is read where it lies; less is copied, so that later writes of the user do no harm.
+ALIASED_BYTES = 2**25
 
 
 class ArraySource(Source):
@@ -20,45 +22,83 @@ class ArraySource(Source):
 
     Small data is one chunk whose length is rounded up to a bucket, so that a loop can
     run on the device and new lengths meet compiled code; large data is chunks of one
-    shape, so that one compile serves every n and nothing is copied whole.
+    shape, so that one compile serves every n. On a CPU large matrices and columns are
+    read where they lie in the user's memory.
+
+    Attributes
+    ----------
+    aliased : bool
+        Whether some of the memory that is read belongs to the user.
     """
 
-    def __init__(self, chunks: list[Rows], n_rows: int):
-        self._chunks = chunks
-        self.n_rows = n_rows
+    def __init__(self, chunks: list[Rows], counts: list[int], aliased: bool = False):
+        self._chunks, self._counts = chunks, counts
+        self.n_rows = sum(counts)
+        self.aliased = aliased
         self.resident = chunks[0] if len(chunks) == 1 else None
 
     @classmethod
-    def from_rows(cls, rows: Rows, owned: bool = False) -> ArraySource:
-        """From one block of host arrays, copied chunk by chunk; `owned` matrices are used where they lie."""
-        size = chunk_rows()
-        n = len(rows.y)
-        return cls.from_blocks((cut(rows, i, min(i + size, n)) for i in range(0, max(n, 1), size)), owned)
-
-    @classmethod
-    def from_blocks(cls, blocks: Iterable[Rows], owned: bool = False) -> ArraySource:
-        """From blocks of host rows of any length, taken one at a time."""
-        size = chunk_rows()
-        chunks, n = [], 0
-        for block in rechunk(blocks, size):
-            n += len(block.y)
-            # A tail after few chunks takes a bucket, which costs a compile; after many, padding costs less.
-            whole = size if len(chunks) >= _FEW else min(size, bucket(len(block.y)))
-            chunks.append(to_device(pad(block, whole), owned))
-        return cls(chunks, n)
+    def from_rows(cls, rows: Rows) -> ArraySource:
+        """From one block of host arrays; see the class for what is copied."""
+        n, size = len(rows.y), chunk_rows(row_bytes(rows))
+        if n <= size:
+            return cls([to_device(pad(rows, min(size, bucket(n))))], [n])
+        in_place = jax.default_backend() == "cpu" and n * row_bytes(rows) >= ALIASED_BYTES
+        chunks, counts, ones = [], [], None
+        for start in range(0, n, size):
+            part = cut(rows, start, min(start + size, n))
+            counts.append(len(part.y))
+            if in_place:
+                made = _in_place(part, size)
+            else:
+                made = to_device(pad(part, size))
+            if ones is not None and counts[-1] == size and rows.freq.strides == (0,):
+                made = made._replace(freq=ones)
+            elif counts[-1] == size:
+                ones = made.freq
+            chunks.append(made)
+        return cls(chunks, counts, in_place)
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
-        return reduce_chunks(kernel, model, point, iter(self._chunks))
+        return reduce_chunks(kernel, model, point, list(zip(self._chunks, self._counts, strict=True)))
 
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
-        left = self.n_rows
-        for rows in self._chunks:
-            values = host(map_chunk(kernel, model, point, rows))
-            yield cut(values, 0, min(left, len(rows.y)))
-            left -= len(rows.y)
+        for rows, count in zip(self._chunks, self._counts, strict=True):
+            yield cut(host(map_chunk(kernel, model, point, rows)), 0, count)
 
     def replace(self, change: Callable[[Rows], Rows]) -> ArraySource:
-        return ArraySource([change(rows) for rows in self._chunks], self.n_rows)
+        return ArraySource([change(rows) for rows in self._chunks], self._counts, self.aliased)
+
+    def sample(self, n: int) -> ArraySource:
+        """One row out of each of n stretches of equal length, at random places that are the same every time."""
+        edges = np.linspace(0, self.n_rows, n + 1)
+        places = (edges[:-1] + np.random.default_rng(0).random(n) * np.diff(edges)).astype(np.int64)
+        starts = np.cumsum([0, *self._counts])
+        parts = []
+        for rows, start, stop in zip(self._chunks, starts[:-1], starts[1:], strict=True):
+            wanted = places[(places >= start) & (places < stop)] - start
+            parts.append(jax.tree.map(lambda a, at=wanted: on_host(a)[at], rows, is_leaf=is_leaf))
+        whole = jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
+        return ArraySource([to_device(pad(whole, bucket(n)))], [n])
+
+
+def _in_place(rows: Rows, size: int) -> Rows:
+    """A chunk on the CPU whose design is read where it lies as far as possible, and the rest copied.
+
+    Where rows are too few the design is followed by memory that has no values beyond the next block.
+    """
+    m = len(rows.y)
+
+    def place(a):
+        whole = m == size and a.dtype.kind == "f" and a.flags.c_contiguous and a.size
+        if not whole:
+            ours = aligned_empty((size, *a.shape[1:]), np.int32 if a.dtype.kind == "i" else a.dtype)
+            ours[:m] = a
+            ours[m : m + LARGEST_BLOCK] = a[0]
+            a = ours
+        return jax.device_put(Window.of(a) if a.dtype.kind == "f" else a)
+
+    return to_device(pad(rows._replace(x=()), size))._replace(x=jax.tree.map(place, rows.x))
 
 
 def rechunk(blocks: Iterable[Rows], size: int) -> Iterator[Rows]:

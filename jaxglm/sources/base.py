@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -12,13 +12,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
-from jaxglm.precision import aligned_empty
+from jaxglm.precision import Tiered, aligned_empty, in_threads, threads
+from jaxglm.sources.storage import block_of, plain, row_bytes
 
-#: Rows of a chunk, by platform: a chunk is one call of a compiled kernel.
+#: Most rows of a chunk, by platform: a chunk is one call of a compiled kernel.
 CHUNK = {"cpu": 2**16}
 _CHUNK_ELSEWHERE = 2**20
+#: Bytes of design that a chunk of wide rows may take on a CPU; every thread works on a chunk of its own.
+_CHUNK_BYTES = 2**24
 #: Bytes of design that an inner block may take on a CPU, so that its temporaries stay in cache.
 _BLOCK_BYTES = 2**20
+#: Rows up to which compiling costs more than fast code saves.
+FEW_ROWS = 1024
+#: Most rows of such a block.
+LARGEST_BLOCK = 2**14
+#: Rows of sums over all pairs of coefficients that may be added for one row of data.
+_PAIRS_PER_ROW = 64
 
 
 class Source(ABC):
@@ -43,13 +52,26 @@ class Source(ABC):
         """The kernel's values of all rows as one host pytree."""
         return jax.tree.map(lambda *parts: np.concatenate(parts), *self.iterate(kernel, model, point))
 
+    def sample(self, n: int) -> Source | None:
+        """About n rows spread over all of them, in memory; None where that would take a pass."""
+        return None
+
+    #: Whether some of the memory that is read belongs to the user, who may change it.
+    aliased: bool = False
+
     #: The rows as one device pytree where they are small enough for a loop on the device, else None.
     resident: Rows | None = None
 
 
-def chunk_rows() -> int:
-    """Rows of a full chunk on the default platform."""
-    return CHUNK.get(jax.default_backend(), _CHUNK_ELSEWHERE)
+def chunk_rows(width: int = 0, n_coefficients: int = 0) -> int:
+    """Rows of a full chunk on the default platform, for rows of so many bytes."""
+    most = CHUNK.get(jax.default_backend(), _CHUNK_ELSEWHERE)
+    if jax.default_backend() != "cpu" or width * most <= _CHUNK_BYTES:
+        return most
+    rows = 512
+    while rows * 2 * width <= _CHUNK_BYTES and rows < most:
+        rows *= 2
+    return rows
 
 
 def bucket(n: int) -> int:
@@ -65,57 +87,100 @@ def bucket(n: int) -> int:
     return size
 
 
-def block_rows(model: Model, m: int) -> int:
-    """Rows of an inner block: all of them on an accelerator, what stays in cache on a CPU."""
+def block_rows(model: Model, rows: Rows) -> int:
+    """Rows of an inner block: all of them on an accelerator, what stays in cache on a CPU.
+
+    Models of factors with very many levels take more, since a block also adds up sums for all pairs of levels.
+    """
+    m = rows.y.shape[0]
     if jax.default_backend() != "cpu":
         return m
-    target = max(512, _BLOCK_BYTES // (8 * max(model.layout.n_coefficients, 8)))
+    dense = _BLOCK_BYTES // max(row_bytes(rows), 64)
+    target = max(512, dense, min(model.layout.n_coefficients, 2**15) ** 2 // _PAIRS_PER_ROW)
     size = 512
-    while size * 2 <= target and m % (size * 2) == 0:
+    while size * 2 <= min(target, LARGEST_BLOCK) and m % (size * 2) == 0:
         size *= 2
     return size if m > size and m % size == 0 else m
 
 
-def reduce_rows(kernel: Kernel, model: Model, point: Any, rows: Rows, block: int) -> Any:
-    """Traceable: combine over the rows, `block` rows at a time."""
+def reduce_rows(
+    kernel: Kernel, model: Model, point: Any, rows: Rows, block: int, count: jax.Array | int | None = None
+) -> Any:
+    """Traceable: combine over the first `count` rows (all by default), `block` rows at a time; not finished."""
     m = rows.y.shape[0]
     if block >= m:
-        return kernel.map(model, point, rows)
-    blocks = jax.tree.map(lambda a: a.reshape(m // block, block, *a.shape[1:]), rows)
-    like = jax.eval_shape(lambda r: kernel.map(model, point, r), jax.tree.map(lambda a: a[0], blocks))
+        return kernel.map(model, point, plain(rows))
+    like = jax.eval_shape(lambda r: kernel.map(model, point, block_of(r, 0, block)), rows)
 
-    def body(total, one):
-        return kernel.combine(total, kernel.map(model, point, one)), None
+    def body(i, total):
+        return kernel.combine(total, kernel.map(model, point, block_of(rows, i * block, block)))
 
-    return jax.lax.scan(body, kernel.zero(like), blocks)[0]
-
-
-@partial(jax.jit, static_argnames=("kernel",))
-def _zero(kernel: Kernel, model: Model, point: Any, rows: Rows) -> Any:
-    """The kernel's neutral element; compiled once a shape, so that no pass traces the kernel anew."""
-    return kernel.zero(jax.eval_shape(kernel.map, model, point, rows))
+    n_blocks = m // block if count is None else (count + block - 1) // block
+    return jax.lax.fori_loop(0, n_blocks, body, kernel.zero(like))
 
 
-@partial(jax.jit, static_argnames=("kernel", "block"))
-def _add_chunk(kernel: Kernel, model: Model, point: Any, rows: Rows, block: int, total: Any) -> Any:
+def _whole_chunk(kernel: Kernel, model: Model, point: Any, rows: Rows, block: int) -> Any:
+    """The finished value of rows that are one chunk."""
+    return kernel.finish(model, reduce_rows(kernel, model, point, rows, block))
+
+
+def _add_chunk(kernel: Kernel, model: Model, point: Any, rows: Rows, count: jax.Array, block: int, total: Any) -> Any:
     """Value of one chunk combined with those before it."""
-    return kernel.combine(total, reduce_rows(kernel, model, point, rows, block))
+    return kernel.combine(total, reduce_rows(kernel, model, point, rows, block, count))
 
 
-@partial(jax.jit, static_argnames=("kernel",))
+def _map_chunk(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
+    """Row values of one chunk."""
+    return kernel.map(model, point, plain(rows))
+
+
+_whole = Tiered(_whole_chunk, static_argnums=(0, 4))
+_add = jax.jit(_add_chunk, static_argnums=(0, 5), donate_argnums=6)
+_map = Tiered(_map_chunk, static_argnums=0)
+_shape = jax.jit(_map_chunk, static_argnums=0)
+_finish = jax.jit(lambda kernel, model, value: kernel.finish(model, value), static_argnums=0)
+_combine = jax.jit(lambda kernel, a, b: kernel.combine(a, b), static_argnums=0, donate_argnums=1)
+
+
+def _little(rows: Rows) -> bool:
+    """Whether so few rows are not worth the compiling of fast code."""
+    return rows.y.shape[0] <= FEW_ROWS
+
+
 def map_chunk(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
     """Row values of one chunk."""
-    return kernel.map(model, point, rows)
+    return (_map.quick if _little(rows) else _map)(kernel, model, point, rows)
 
 
-def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: Iterator[Rows]) -> Any:
-    """Combine over chunks from the host; dispatch is asynchronous, nothing waits for a value."""
+def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: Iterable[tuple[Rows, int]]) -> Any:
+    """Combine over chunks and their counts of rows from the host, and finish.
+
+    Dispatch is asynchronous, nothing waits for a value. On a CPU chunks that are a list are dealt out to one thread
+    a core: compiled code of such sizes keeps but one core busy. The sum does not depend on which thread is faster.
+    """
+    known = isinstance(chunks, list)
+    if known and len(chunks) == 1:
+        rows, _ = chunks[0]
+        return (_whole.quick if _little(rows) else _whole)(kernel, model, point, rows, block_rows(model, rows))
+    workers = min(threads(), len(chunks)) if known else 1
+    if workers <= 1:
+        total = _add_chunks(kernel, model, point, chunks)
+    else:
+        jobs = [partial(_add_chunks, kernel, model, point, chunks[k::workers], True) for k in range(workers)]
+        total = reduce(partial(_combine, kernel), in_threads(jobs))
+    return _finish(kernel, model, total)
+
+
+def _add_chunks(
+    kernel: Kernel, model: Model, point: Any, chunks: Iterable[tuple[Rows, int]], wait: bool = False
+) -> Any:
     total = None
-    for rows in chunks:
+    for rows, count in chunks:
         if total is None:
-            total = _zero(kernel, model, point, rows)
-        total = _add_chunk(kernel, model, point, rows, block_rows(model, rows.y.shape[0]), total)
-    return total
+            # Shapes come from a trace that is kept, so that no pass makes another.
+            total = kernel.zero(_shape.eval_shape(kernel, model, point, rows))
+        total = _add(kernel, model, point, rows, np.int32(count), block_rows(model, rows), total)
+    return jax.block_until_ready(total) if wait else total
 
 
 def pad(rows: Rows, size: int) -> Rows:
@@ -133,19 +198,14 @@ def pad(rows: Rows, size: int) -> Rows:
     return padded._replace(freq=freq)
 
 
-def to_device(rows: Rows, owned: bool = False) -> Rows:
-    """The rows on the default device, floats in double precision; the user's memory is never aliased.
-
-    With `owned` matrices are known to be ours and may be taken without a copy.
-    """
+def to_device(rows: Rows) -> Rows:
+    """The rows on the default device, floats in working precision; the user's memory is never aliased."""
 
     def place(a):
         if a.ndim == 2:
-            if not owned or a.dtype != np.float64:
-                ours = aligned_empty(a.shape)
-                ours[...] = a
-                a = ours
-            return jax.device_put(a)
+            ours = aligned_empty(a.shape)
+            ours[...] = a
+            return jax.device_put(ours)
         return jnp.array(a, dtype=np.int32 if a.dtype.kind == "i" else float, copy=True)
 
     return jax.tree.map(place, rows)

@@ -41,8 +41,7 @@ class MeshSource(Source):
         return cls(jax.tree.map(lambda a: jax.device_put(_typed(a), sharding), padded), mesh, n)
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
-        share = self._rows.y.shape[0] // self._mesh.size
-        return _reduce(kernel, self._mesh, block_rows(model, share), model, point, self._rows)
+        return _reduce(kernel, self._mesh, model, point, self._rows)
 
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
         yield cut(host(_map(kernel, self._mesh, model, point, self._rows)), 0, self.n_rows)
@@ -55,10 +54,10 @@ def _typed(a: np.ndarray) -> np.ndarray:
     return a.astype(np.int32 if np.issubdtype(a.dtype, np.integer) else float)
 
 
-@partial(jax.jit, static_argnames=("kernel", "mesh", "block"))
-def _reduce(kernel: Kernel, mesh: Mesh, block: int, model: Model, point: Any, rows: Rows) -> Any:
+@partial(jax.jit, static_argnames=("kernel", "mesh"))
+def _reduce(kernel: Kernel, mesh: Mesh, model: Model, point: Any, rows: Rows) -> Any:
     def local(model, point, rows):
-        value = reduce_rows(kernel, model, point, rows, block)
+        value = reduce_rows(kernel, model, point, rows, block_rows(model, rows))
         if kernel.additive:
             return jax.lax.psum(value, AXIS)
         gathered = jax.lax.all_gather(value, AXIS)
@@ -66,9 +65,8 @@ def _reduce(kernel: Kernel, mesh: Mesh, block: int, model: Model, point: Any, ro
         return reduce(kernel.combine, parts)
 
     whole, cut_rows = PartitionSpec(), PartitionSpec(AXIS)
-    return jax.shard_map(local, mesh=mesh, in_specs=(whole, whole, cut_rows), out_specs=whole, check_vma=False)(
-        model, point, rows
-    )
+    summed = jax.shard_map(local, mesh=mesh, in_specs=(whole, whole, cut_rows), out_specs=whole, check_vma=False)
+    return kernel.finish(model, summed(model, point, rows))
 
 
 @partial(jax.jit, static_argnames=("kernel", "mesh"))

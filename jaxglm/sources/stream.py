@@ -28,16 +28,16 @@ class StreamSource(Source):
         self.n_rows = n_rows
         self.chunk = min(chunk or chunk_rows(), bucket(n_rows))
 
-    def _chunks(self) -> Iterator[tuple[int, Rows]]:
+    def _chunks(self) -> Iterator[tuple[Rows, int]]:
         for block in rechunk(self._blocks(), self.chunk):
-            yield len(block.y), to_device(pad(block, self.chunk))
+            yield to_device(pad(block, self.chunk)), len(block.y)
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
-        return reduce_chunks(kernel, model, point, (rows for _, rows in self._chunks()))
+        return reduce_chunks(kernel, model, point, self._chunks())
 
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
-        for m, rows in self._chunks():
-            yield cut(host(map_chunk(kernel, model, point, rows)), 0, m)
+        for rows, count in self._chunks():
+            yield cut(host(map_chunk(kernel, model, point, rows)), 0, count)
 
     def replace(self, change: Callable[[Rows], Rows]) -> StreamSource:
         return StreamSource(lambda: map(change, self._blocks()), self.n_rows, self.chunk)

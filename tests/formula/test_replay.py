@@ -293,23 +293,24 @@ def test_quotes_inside_names_and_state_of_backticks():
 def test_the_parts_of_the_design():
     data = frame()
     spec, built = learn_and_build("y ~ x + f + z + f:x + f:g", read(data))
-    kinds = [type(p).__name__ for p in built.design.parts]
-    assert kinds == ["Constant", "Dense", "Categorical", "Categorical", "Categorical"]
-    assert built.x[0] == () and built.x[1].shape == (120, 2) and built.x[1].flags.c_contiguous
+    kinds = [type(p).__name__ for p in built.design.kinds]
+    assert kinds == ["Constant", "Columns", "Categorical", "Categorical", "Categorical"]
+    assert built.x[0] == () and [column.shape for column in built.x[1]] == [(120,), (120,)]
     assert built.x[2].dtype == np.int32
-    assert isinstance(built.x[3], tuple) and built.design.parts[3].scaled
+    assert isinstance(built.x[3], tuple) and built.design.kinds[3].scaled
     assert built.x[3][0] is built.x[2]
     assert sorted(p for place in built.design.places for p in place) == list(range(len(spec.names)))
     assert matrix(learn_and_build("y ~ 0", read(data))[1]).shape == (120, 0)
 
 
-def test_numeric_columns_are_ours_and_aligned():
-    """The rows may be handed to the device without a copy, so they must not be the user's memory."""
-    x = np.arange(5.0)
-    built = learn_and_build("0 + x", read({"x": x}), response=False)[1]
-    assert not np.shares_memory(built.x[0], x)
-    assert built.x[0].ctypes.data % 64 == 0
-    assert built.x[0][:, 0].tolist() == x.tolist()
+def test_numeric_columns_are_read_where_they_lie():
+    """No copy is made of a column of float64; many columns become one matrix, which is ours."""
+    data = {f"x{j}": np.arange(5.0) + j for j in range(65)}
+    built = learn_and_build("0 + x0 + x1", read(data), response=False)[1]
+    assert all(np.shares_memory(column, data[f"x{j}"]) for j, column in enumerate(built.x[0]))
+    many = learn_and_build("0 + " + " + ".join(data), read(data), response=False)[1].x[0]
+    assert many.ctypes.data % 64 == 0 and many.flags.c_contiguous
+    np.testing.assert_array_equal(many, np.column_stack(list(data.values())))
 
 
 def test_many_levels_stay_codes():
@@ -317,4 +318,4 @@ def test_many_levels_stay_codes():
     table = read({"f": np.arange(n), "y": np.zeros(n)})
     spec, built = learn_and_build("y ~ C(f)", table)
     assert len(spec.names) == n
-    assert built.design.parts[1].coding.column_of_level.shape == (n,)
+    assert built.design.kinds[1].coding.column_of_level.shape == (n,)

@@ -6,16 +6,22 @@ import numpy as np
 import pytest
 
 from jaxglm import precision
-from jaxglm.design import Categorical, Constant, Dense, Indicator, Layout, Split, Table, product_coding
+from jaxglm.design import Categorical, Columns, Constant, Dense, Indicator, Layout, Split, Table, product_coding
+from jaxglm.design import dense as dense_module
 
 #: Sums of fifty products, in another order.
 ROUNDING = 1e-12
+#: The same in single precision.
+SINGLE = 2e-6
 M = 50
 
 rng = np.random.default_rng(4)
 NUMBERS = rng.normal(size=(M, 3))
 Z = rng.normal(size=M)
 F, G = rng.integers(0, 4, M), rng.integers(0, 3, M)
+CENTER, SCALE = np.array([0.1, -2.0, 0.0]), np.array([1.0, 3.0, 0.5])
+#: Three panels of X'WX, the last of them narrow.
+WIDE = rng.normal(size=(M, 2 * dense_module.PANEL + 5))
 #: A level that no row has, so that empty segments are met.
 F[F == 2] = 3
 TREATMENT = np.array([-1, 0, 1, 2], np.int32)
@@ -41,6 +47,11 @@ def table():
     found = {
         "constant": (Constant(), (), np.ones((M, 1))),
         "dense": (Dense(3), NUMBERS, NUMBERS),
+        "columns": (Columns(3), tuple(NUMBERS.T), NUMBERS),
+        "whole numbers": (Columns(2), (F, G > 0), np.column_stack([F, G > 0]).astype(float)),
+        "scaled": (Dense(3, CENTER, SCALE), (NUMBERS - CENTER) / SCALE, NUMBERS),
+        "scaled columns": (Columns(3, CENTER, SCALE), tuple(((NUMBERS - CENTER) / SCALE).T), NUMBERS),
+        "wide": (Dense(WIDE.shape[1]), WIDE, WIDE),
         "no columns": (Dense(0), NUMBERS[:, :0], NUMBERS[:, :0]),
         "full dummies": (Categorical(full), F, f),
         "treatment": (Categorical(treatment), F, f[:, 1:]),
@@ -80,14 +91,15 @@ def test_operations_equal_those_of_the_dense_twin(name):
 
     @jax.jit
     def operate(design, x, w, codes):
+        layout = Layout((design,))
         return {
             "columns": design.columns(x, M),
             "dot": jnp.broadcast_to(design.dot(x, b) if p else 0.0, (M,)),
-            "tdot": design.tdot(x, SIGNED),
-            "tdot of a matrix": design.tdot(x, RIGHT),
-            "gram": design.gram(x, w),
-            "gram of signed weights": design.gram(x, jnp.asarray(SIGNED)),
-            "tally": design.tally(x, w, codes, 6),
+            "gradient": layout.gradient((x,), SIGNED[:, None]),
+            "gram": layout.gram((x,), w[:, None, None]),
+            "gram of signed weights": layout.gram((x,), jnp.asarray(SIGNED)[:, None, None]),
+            "contracted matrix": [part.contract(part.tdot_sums(xi, RIGHT)) for part, xi in elements(design, x)],
+            "tally": [part.contract(part.tally(xi, w, codes, 6).T).T for part, xi in elements(design, x)],
         }
 
     with precision.scope():
@@ -95,29 +107,53 @@ def test_operations_equal_those_of_the_dense_twin(name):
     want = {
         "columns": twin,
         "dot": twin @ b,
-        "tdot": twin.T @ SIGNED,
-        "tdot of a matrix": twin.T @ RIGHT,
+        "gradient": twin.T @ SIGNED,
         "gram": twin.T @ (WEIGHTS[:, None] * twin),
         "gram of signed weights": twin.T @ (SIGNED[:, None] * twin),
-        "tally": one_hot(CODES, 6).T @ (WEIGHTS[:, None] * twin),
     }
     for operation, value in want.items():
         close(made[operation], value)
+    for (_, places), matrix, tally in zip(design.parts, made["contracted matrix"], made["tally"], strict=True):
+        close(matrix, twin[:, list(places)].T @ RIGHT)
+        close(tally, one_hot(CODES, 6).T @ (WEIGHTS[:, None] * twin[:, list(places)]))
+
+
+def elements(design, x):
+    """The elements of a design with their rows."""
+    return [(part, xi) for (part, _), xi in zip(design.parts, design.rows_of_parts(x), strict=True)]
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_cross_products_with_every_kind(name):
+    """Two predictors of one design each: the block beside the diagonal is X' diag(w) Xo."""
     design, x, twin = KINDS[name]
     others = {key: (kind, rows) for key, (kind, rows, _) in KINDS.items()}
 
     @jax.jit
     def cross(design, x, others, w):
-        return {key: design.cross(x, kind, rows, w) for key, (kind, rows) in others.items()}
+        curvature = w[:, None, None] * jnp.ones((2, 2))
+        return {key: Layout((design, kind)).gram((x, rows), curvature) for key, (kind, rows) in others.items()}
 
     with precision.scope():
         made = cross(design, *jax.tree.map(jnp.asarray, (x, others)), jnp.asarray(WEIGHTS))
     for key, (_, _, other) in KINDS.items():
-        close(made[key], twin.T @ (WEIGHTS[:, None] * other))
+        close(made[key][: twin.shape[1], twin.shape[1] :], twin.T @ (WEIGHTS[:, None] * other))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_products_in_single_precision(name):
+    """The dtype of the weights is the precision of the products; sums stay in working precision."""
+    design, x, twin = KINDS[name]
+
+    @jax.jit
+    def gram(design, x, w):
+        return Layout((design,)).gram((x,), w[:, None, None])
+
+    with precision.scope():
+        made = gram(design, jax.tree.map(jnp.asarray, x), jnp.asarray(WEIGHTS, jnp.float32))
+        assert made.dtype == jnp.float64
+    whole = twin.T @ (WEIGHTS[:, None] * twin)
+    np.testing.assert_allclose(made, whole, rtol=SINGLE, atol=SINGLE * np.max(np.abs(whole), initial=1.0))
 
 
 def test_codings_expand_and_contract(x64):

@@ -10,10 +10,13 @@ from source_models import MODELS, N
 
 import jaxglm as jg
 from jaxglm import precision
-from jaxglm.fit import Options, fit_source
+from jaxglm.fit import fit_source
+from jaxglm.fitted import Options
 from jaxglm.kernels import (
     Anscombe,
     Boundaries,
+    Closing,
+    ClosingPoint,
     Columns,
     Compensated,
     FitPoint,
@@ -87,6 +90,10 @@ def kernels(p):
     return {
         "survey": (Survey(), None),
         "totals": (Newton(), at),
+        "totals, never a start": (Newton(), at._replace(start=None)),
+        "gradient alone": (Newton(gram="none"), at._replace(start=None)),
+        "closing": (Closing(), ClosingPoint(at._replace(start=None), jnp.asarray(0.1), jnp.asarray(1.0))),
+        "facts alone": (Survey(products=False), None),
         "totals at the start": (Newton(), at._replace(start=jnp.asarray(True), observed=jnp.asarray(False))),
         "triangle": (Triangle(), at._replace(observed=jnp.asarray(False))),
         "gradient": (Compensated(), at._replace(observed=jnp.asarray(False))),

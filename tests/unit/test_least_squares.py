@@ -7,7 +7,8 @@ import pytest
 import jaxglm as jg
 from jaxglm import families, precision
 from jaxglm.design import Constant, Dense, Layout, Split
-from jaxglm.fit import Options, fit_source
+from jaxglm.fit import fit_source
+from jaxglm.fitted import Options
 from jaxglm.kernels import Model, Rows
 from jaxglm.solvers import drive
 from jaxglm.sources import ArraySource, MeshSource, StreamSource, base

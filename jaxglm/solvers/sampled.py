@@ -1,0 +1,320 @@
+"""Many rows in few passes: start at the fit to a sample, keep a Hessian while it serves, share the last pass.
+
+A fit to one row in fifty ends about seven standard errors from that to all rows, so near that one Hessian serves for
+several steps of a cheap pass each (gradient alone), of which each leaves a few percent of the distance. How much is
+measured at every step, and decides what the next pass is for. The last pass gives the information that is reported,
+the fit statistics, and a last step with a Hessian that is up to date. Whatever is not plain (a step that has to be
+halved, columns that depend on each other, estimates that run away) is left to :mod:`jaxglm.solvers.drive`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxglm.errors import Status
+from jaxglm.kernels import (
+    Closing,
+    ClosingPoint,
+    Facts,
+    FitSums,
+    Joint,
+    Kernel,
+    Model,
+    Newton,
+    Point,
+    Statistics,
+    Survey,
+    Totals,
+)
+from jaxglm.precision import host
+from jaxglm.solvers import drive, newton, rank
+from jaxglm.solvers.newton import Settings, State
+from jaxglm.sources import Source
+
+#: Rows of the sample for each coefficient, at least, and rows of data for each of the sample.
+_PER_COEFFICIENT = 40
+_SHARE = 64
+_LEAST, _MOST = 2**12, 2**16
+#: Times as many rows as the sample from which it is worth while.
+_WORTH = 8
+#: How well the sample is fitted, in standard errors of its own.
+_SAMPLE_TOLERANCE = 1e-2
+#: Smallest scaled pivot of the sample's information from which products in single precision give a good step.
+_COARSE = 1e-3
+#: The same below which aliasing is looked into.
+_DOUBTFUL = 1e-9
+#: Share of the distance that a step leaves, above which a Hessian no longer serves.
+_SLOW = 0.25
+#: Gradient passes that cost as much as a Hessian and what it then still takes.
+_PASSES_OF_A_HESSIAN = 3
+#: How much better the closing pass must be expected to end than it has to.
+_MARGIN = 3.0
+_MOST_TURNS = 12
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A finished solve with what its last pass gave besides.
+
+    ``sums`` are the statistics at dispersion 1, which ``kernel`` gave at ``point``; ``facts`` may hold no products of
+    columns, and ``column_lengths`` (P,) may be estimated from the sample.
+    """
+
+    solution: drive.Solution
+    facts: Facts
+    column_lengths: np.ndarray
+    sums: FitSums
+    null_passes: int
+    kernel: Kernel
+    point: Any
+
+
+class _Sampled(NamedTuple):
+    """The fit to the sample."""
+
+    theta: np.ndarray
+    whole: bool
+    pivot: float
+    facts: Facts
+
+
+def solve(
+    source: Source,
+    model: Model,
+    *,
+    tol: float,
+    max_iter: int,
+    curvature: str,
+    kind: str,
+    check: Callable[[Facts], None],
+    null: Callable[[Facts, np.ndarray], tuple[np.ndarray, int]],
+) -> Closed | None:
+    """Minimize the negative log-likelihood, or None where this way does not pay or is not safe.
+
+    Parameters
+    ----------
+    curvature : as in :func:`jaxglm.solvers.drive.solve`
+    kind : "expected" or "observed", the information to return
+    check : raises where the facts of the rows forbid a fit
+    null : the null model's constant and the passes it took, from facts and theta
+    """
+    if not model.family.has_expected:
+        return None
+    sample = _fit_sample(source, model, curvature)
+    if sample is None:
+        return None
+    run = _Run(source, model, kind, tol, sample)
+    facts = run.open(curvature, max_iter)
+    if facts is None:
+        return None
+    check(facts)
+    while run.goes_on:
+        if run.plan() != "closing":
+            run.step()
+            continue
+        constant, null_passes = null(facts, run.trial)
+        sums = run.close(constant)
+        if sums is not None and run.ended:
+            lengths = np.sqrt(np.diagonal(sample.facts.gram) * (float(facts.n_rows) / float(sample.facts.n_rows)))
+            return Closed(run.solution(facts), facts, lengths, sums, null_passes, *run.last)
+    return None
+
+
+def _fit_sample(source: Source, model: Model, curvature: str) -> _Sampled | None:
+    p = model.layout.n_coefficients
+    size = _LEAST
+    while size < max(_PER_COEFFICIENT * p, min(source.n_rows // _SHARE, _MOST)):
+        size *= 2
+    if source.n_rows < _WORTH * size:
+        return None
+    few = source.sample(size)
+    if few is None:
+        return None
+    facts = drive.survey(few, model)
+    if not np.isfinite(facts.gram).all() or int(facts.n_bad_y):
+        return None
+    found = rank.from_gram(facts.gram)
+    if found.doubtful or not found.active.any():
+        return None
+    solved = drive.solve(
+        few, model, facts, found, tol=_SAMPLE_TOLERANCE, max_iter=50, curvature=curvature, want=("expected",)
+    )
+    if not solved.status.converged or solved.held.any() or solved.recession is not None:
+        return None
+    pivot = float(np.min(np.diagonal(solved.expected.lower) ** 2))
+    return _Sampled(solved.theta, bool(found.active.all()), pivot, facts)
+
+
+def _updated(state: State, gradient: np.ndarray) -> np.ndarray:
+    """The information with its curvature along the last step replaced by what the gradients say (BFGS)."""
+    step, change = np.asarray(state.direction), gradient - np.asarray(state.gradient)
+    information = np.asarray(state.information)
+    along = information @ step
+    before, after = step @ along, step @ change
+    if not (before > 0 and after > 0):
+        return information
+    return information - np.outer(along, along) / before + np.outer(change, change) / after
+
+
+class _Run:
+    """The passes over all rows, one after the other; lengths are in standard errors."""
+
+    def __init__(self, source: Source, model: Model, kind: str, tol: float, sample: _Sampled):
+        self.source, self.model, self.kind, self.tol, self.sample = source, model, kind, tol, sample
+        family = model.family
+        self.scoring = family.has("scoring")
+        self.passes: Counter = Counter()
+        #: Whether what a step solves with is the very Hessian, so that a fresh one leaves less the nearer it is.
+        self.exact = family.is_canonical
+        #: How far the steps since the Hessian went, and what share of a distance a step leaves.
+        self.reach, self.leaves = 0.0, None
+        self.ended = False
+        self.state: State
+        self.settings: Settings
+        self.information = None
+        self.tolerance = np.inf
+
+    def open(self, curvature: str, max_iter: int) -> Facts | None:
+        """The first pass; None where the way ends here."""
+        family, sample = self.model.family, self.sample
+        if family.is_canonical:
+            curvature = "never"
+        rough = sample.whole and sample.pivot > _COARSE and not family.quadratic
+        kernel = Joint((Newton(self.scoring, "coarse" if rough else "full"), Survey(products=False)))
+        observed = np.asarray(False)
+        center = np.asarray(drive.starts.center_of(sample.facts, family.mean_range))
+        point = Point(sample.theta, observed, None, center)
+        totals, facts = self._reduce(kernel, point, "newton")
+        facts = host(facts)
+        self.settings = Settings(
+            tol=np.asarray(self.tol), max_iter=np.asarray(max_iter, np.int32), n_obs=np.asarray(facts.n_obs),
+            known_phi=family.dispersion_known, curvature=curvature, quadratic=family.quadratic,
+        )  # fmt: skip
+        active = np.ones(len(sample.theta), bool)
+        self.state = newton.begin(sample.theta, active, center, self.settings, False)
+        if int(facts.n_rows) and not int(facts.n_bad_y) and not np.isfinite(float(totals.nll)):
+            return None
+        self._take(totals, fresh=True)
+        if not sample.whole and self.goes_on and not self._full_rank(totals):
+            return None
+        return facts
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the way is still plain."""
+        state = self.state
+        status = Status(int(state.status))
+        plain = status in (Status.RUNNING, Status.CONVERGED) and not int(state.n_halvings)
+        return plain and sum(self.passes.values()) < _MOST_TURNS and np.isfinite(float(state.length))
+
+    @property
+    def trial(self) -> np.ndarray:
+        """The point after the next step, (P,)."""
+        return np.asarray(self.state.theta) + np.asarray(self.state.direction)
+
+    def plan(self) -> str:
+        """What the next pass is for: "gradient", "newton" or "closing"."""
+        if int(self.state.status) == Status.CONVERGED:
+            return "closing"
+        if self.leaves is None:
+            return "gradient" if self.sample.whole else "newton"
+        length = float(self.state.length)
+        error = length * self.leaves / (1.0 - self.leaves) if self.leaves < 1.0 else np.inf
+        if _MARGIN * max(self._stale(error), error * self._contraction(error, length)) < self.tol:
+            return "closing"
+        if self.leaves > _SLOW:
+            return "newton"
+        target = self.tol * min(1.0 / self._stale(1.0), 1.0 / self.leaves)
+        needed = np.log(max(error / target, 1.0)) / -np.log(self.leaves)
+        return "newton" if needed > _PASSES_OF_A_HESSIAN else "gradient"
+
+    def step(self) -> None:
+        """A pass for a step."""
+        state = self.state
+        if self.plan() == "newton":
+            observed = state.observed
+            rough = self.sample.pivot > _COARSE
+            totals = self._reduce(Newton(self.scoring, "coarse" if rough else "full"), self._point(observed), "newton")
+            self.exact = self.model.family.is_canonical or (bool(observed) and not self.scoring)
+            self._take(totals, fresh=True)
+            return
+        # What is kept is labelled as what it is, whatever the next Hessian would be.
+        self.state = state._replace(observed=state.information_observed)
+        totals = self._reduce(Newton(self.scoring, "none"), self._point(state.information_observed), "gradient")
+        self._take(totals._replace(information=_updated(state, np.asarray(totals.gradient))), fresh=False)
+
+    def close(self, null: np.ndarray) -> FitSums | None:
+        """The last pass; None where its step is refused. It is the end if what then remains is short enough."""
+        family, observed = self.model.family, self.kind == "observed"
+        quadratic = family.quadratic
+        kernel = Closing(Newton(gram="none" if quadratic else "full"), Statistics(family.dispersion_known))
+        point = ClosingPoint(self._point(np.asarray(observed)), null, np.asarray(1.0))
+        totals, sums = self._reduce(kernel, point, "closing")
+        self.last = (kernel, point)
+        # The reported information serves for the step where it is the very Hessian; else the one of before does.
+        serves = not quadratic and (family.is_canonical or (observed and not self.scoring))
+        self.information = self.state.information if quadratic else totals.information
+        before = self.state
+        self._take(totals if serves else totals._replace(information=before.information), fresh=serves)
+        length = float(self.state.length)
+        if not self.goes_on:
+            return None
+        self.tolerance = length * self._contraction(length, length, fresh=serves)
+        self.ended = self.tolerance < self.tol and self._stale(length) < self.tol
+        return host(sums)
+
+    def solution(self, facts: Facts) -> drive.Solution:
+        """What the last pass ended with."""
+        p = len(self.sample.theta)
+        information = drive.factor(self.information, np.ones(p, bool))
+        return drive.Solution(
+            theta=self.trial, expected=information if self.kind == "expected" else None,
+            observed=information if self.kind == "observed" else None, rank=rank.full(p), held=np.zeros(p, bool),
+            facts=facts, status=Status.CONVERGED, n_iter=int(self.state.n_iter) + 1, n_passes=dict(self.passes),
+            tolerance=self.tolerance,
+        )  # fmt: skip
+
+    def _reduce(self, kernel, point, name: str):
+        self.passes[name] += 1
+        return self.source.reduce(kernel, self.model, point)
+
+    def _point(self, observed) -> Point:
+        return Point(self.trial, np.asarray(observed), None, self.state.center)
+
+    def _take(self, totals: Totals, fresh: bool) -> None:
+        """Go to the point that was evaluated, and learn from how long the next step is."""
+        before = self.state
+        went = 0.0 if np.isinf(float(before.length)) else float(before.length)
+        running = before._replace(status=np.asarray(Status.RUNNING, np.int32))
+        self.state = drive.step(running, totals, self.settings)
+        since = self.reach + went
+        length = float(self.state.length)
+        if went > 0:
+            # A step from a fresh Hessian of distance d leaves half of what one from a Hessian that is d old would.
+            per_length = length / went / max(since - 0.5 * went, 0.5 * went)
+            if fresh:
+                self.leaves = length / went if not self.exact else per_length * length
+            else:
+                self.leaves = length / went
+            self.leaves = min(max(self.leaves, 1e-8), 1e3)
+        self.reach = 0.0 if fresh else since
+
+    def _stale(self, distance: float) -> float:
+        """Relative change of standard errors over a distance."""
+        return distance * np.sqrt(len(self.sample.theta) / max(float(self.settings.n_obs), 1.0))
+
+    def _contraction(self, error: float, length: float, fresh: bool = True) -> float:
+        """Share of an error that the step of the closing pass leaves."""
+        if not fresh or not self.exact:
+            return self.leaves
+        return min(self.leaves, self.leaves * error / max(self.reach + length, 1e-300))
+
+    def _full_rank(self, totals: Totals) -> bool:
+        """Whether the information proves that no column depends on others; rows may weigh what they do."""
+        factor = drive.factor(totals.information, np.ones(len(self.sample.theta), bool))
+        return bool(factor.ok) and float(np.min(np.diagonal(factor.lower) ** 2)) > _DOUBTFUL
