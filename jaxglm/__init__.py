@@ -2,6 +2,7 @@
 
 from jaxglm import links
 from jaxglm.api import fit, glm
+from jaxglm.cache import enable_compile_cache
 from jaxglm.errors import (
     AliasWarning,
     ConvergenceWarning,
@@ -72,6 +73,7 @@ __all__ = [
     "Tweedie",
     "UnseenLevelError",
     "custom_family",
+    "enable_compile_cache",
     "fit",
     "glm",
     "links",
