@@ -1,11 +1,13 @@
 # make demo    install into .venv and run the example
 # make test    everything that must hold before a change is merged
-# make bench   timings beside other libraries; takes minutes
+# make bench   timings beside other libraries, written to docs/benchmarks.*; takes many minutes
+#              SCALE=0.1 takes a tenth of the rows, ONLY=dense,cold some of the scripts: to build/benchmarks then
 # make lint    the checks of `make test` that need no run
 # make clean   remove what these commands made
 
 PYTHON ?= python3
-ROWS ?= 1000000
+SCALE ?= 1
+ONLY ?=
 VENV := .venv
 BENCH := .venv-bench
 PIP := -m pip install --quiet --disable-pip-version-check
@@ -26,7 +28,7 @@ test: lint
 
 # An environment of its own: some of the peers need older libraries.
 bench: $(BENCH)/bench.stamp
-	$(BENCH)/bin/python benchmarks/run.py --rows $(ROWS)
+	$(BENCH)/bin/python benchmarks/run.py --scale $(SCALE) --only "$(ONLY)"
 
 $(VENV)/plot.stamp: pyproject.toml | $(VENV)/made.stamp
 	$(VENV)/bin/python $(PIP) -e ".[plot]"

@@ -1,174 +1,81 @@
-"""Poisson and logistic regression on dense float64 columns, beside glum and statsmodels."""
+"""Poisson and logistic regression on dense columns.
+
+A million rows of 30 float64 columns, beside every library that can do this fit. jaxglm starts from the user's NumPy
+array and makes standard errors.
+"""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import harness
 import numpy as np
+import peers
+import rscript
+from data import columns, first_rows
+from harness import Record
 
-COLUMNS = 30
-FAMILIES = ("poisson", "binomial")
-#: Rows of the data made at a time, so that making them costs little memory beyond X.
-BLOCK = 50_000
-#: Largest allowed difference of a coefficient, relative to the larger of its size and 1.
-AGREE = 1e-6
-#: A run of statsmodels takes time and several copies of X; it gets fewer rows and the time is scaled up.
-STATSMODELS_ROWS = 200_000
-
-
-@dataclass(frozen=True)
-class Line:
-    """One timing.
-
-    Attributes
-    ----------
-    family, library : str
-    n, p : rows fitted and columns without the intercept
-    first : seconds of the first call, compiling included
-    best : seconds of the fastest later call (None if there is none)
-    difference : largest difference of a coefficient from jaxglm's fit to the same rows
-    """
-
-    family: str
-    library: str
-    n: int
-    p: int
-    first: float
-    best: float | None
-    difference: float
-
-    @property
-    def seconds(self) -> float:
-        """The time that ratios use."""
-        return self.first if self.best is None else self.best
+ROWS, COLUMNS = 1_000_000, 30
+FAMILIES = {"poisson": "Poisson", "binomial": "logistic"}
+#: These take too long, or too many copies of X, for all rows.
+FEW = {"statsmodels": 200_000, "R": 200_000}
+GOALS = {"glum": (3.0, 5.0), "statsmodels": (30.0, 50.0)}
+#: In the order of running. glmax comes last, because its import switches the whole process to 64 bits.
+NOTES = {
+    "glum": "gradient_tol=1e-8; without standard errors",
+    "statsmodels": "with standard errors",
+    "scikit-learn": "newton-cholesky, tol=1e-8, no penalty; without standard errors",
+    "rustystats": "with standard errors; from a polars frame made beforehand",
+    "R": "glm and summary, with standard errors, in an R process of its own; reading the data is not counted",
+    "glmax": "IRLSFitter(tol=1e-6); with standard errors",
+}
+SIMPLE = {
+    "glum": peers.glum,
+    "statsmodels": peers.statsmodels,
+    "scikit-learn": peers.sklearn,
+    "glmax": peers.glmax,
+}
 
 
-def data(family: str, n: int, p: int = COLUMNS) -> tuple[np.ndarray, np.ndarray]:
-    """Standard normal columns and a response that follows the model."""
-    rng = np.random.default_rng(2024)
-    beta = rng.normal(0.0, 0.6 / np.sqrt(p), p)
-    X, y = np.empty((n, p)), np.empty(n)
-    for start in range(0, n, BLOCK):
-        rows = slice(start, min(start + BLOCK, n))
-        X[rows] = rng.normal(size=X[rows].shape)
-        eta = X[rows] @ beta - 0.5
-        y[rows] = rng.poisson(np.exp(eta)) if family == "poisson" else rng.random(len(eta)) < 1 / (1 + np.exp(-eta))
-    return X, y
+def fit_of(peer: str, family: str, X: np.ndarray, y: np.ndarray, folder: Path) -> Callable:
+    """The fit of an installed peer, with the data brought into the form it needs."""
+    if peer == "rustystats":
+        return partial(peers.rustystats, family, peers.polars_frame(X, y))
+    if peer == "R":
+        return partial(rscript.fit, family, rscript.write(folder / "rows.bin", X, y))
+    return partial(SIMPLE[peer], family, X, y)
 
 
-def jaxglm_fit(family: str, X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Coefficients; standard errors are made too."""
-    import jaxglm as jg
-
-    res = jg.fit(X, y, family=family)
-    assert np.isfinite(res.bse).all()
-    return res.params.to_numpy()
-
-
-def glum_fit(family: str, X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Coefficients, without standard errors."""
-    from glum import GeneralizedLinearRegressor
-
-    model = GeneralizedLinearRegressor(family=family, alpha=0.0, gradient_tol=1e-8, fit_intercept=True)
-    model.fit(X, y)
-    return np.concatenate([[model.intercept_], model.coef_])
-
-
-def statsmodels_fit(family: str, X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Coefficients and standard errors."""
-    import statsmodels.api as sm
-
-    kinds = {"poisson": sm.families.Poisson, "binomial": sm.families.Binomial}
-    res = sm.GLM(y, sm.add_constant(X, has_constant="add"), family=kinds[family]()).fit(tol=1e-10)
-    assert np.isfinite(res.bse).all()
-    return res.params
-
-
-def timed(
-    fit: Callable, family: str, X: np.ndarray, y: np.ndarray, repeats: int
-) -> tuple[float, float | None, np.ndarray]:
-    """Seconds of the first call and of the fastest of `repeats` more, and the coefficients."""
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        coefficients = fit(family, X, y)
-        times.append(time.perf_counter() - start)
-    return times[0], min(times[1:], default=None), coefficients
-
-
-def difference(a: np.ndarray, b: np.ndarray) -> float:
-    """Largest difference, relative to the larger of 1 and the size of `b`."""
-    return float(np.max(np.abs(a - b) / np.maximum(np.abs(b), 1.0)))
-
-
-def run(family: str, n: int, repeats: int = 3) -> list[Line]:
-    """Time every library that is installed on one set of rows."""
-    X, y = data(family, n)
-    first, best, ours = timed(jaxglm_fit, family, X, y, repeats)
-    lines = [Line(family, "jaxglm", n, COLUMNS, first, best, 0.0)]
-    if installed("glum"):
-        first, best, theirs = timed(glum_fit, family, X, y, repeats)
-        lines.append(Line(family, "glum", n, COLUMNS, first, best, difference(theirs, ours)))
-    if installed("statsmodels"):
-        few = min(n, STATSMODELS_ROWS)
-        X, y = np.ascontiguousarray(X[:few]), y[:few]
-        ours = ours if few == n else jaxglm_fit(family, X, y)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            first, best, theirs = timed(statsmodels_fit, family, X, y, 1)
-        lines.append(Line(family, "statsmodels", few, COLUMNS, first, best, difference(theirs, ours)))
-    return lines
-
-
-def installed(name: str) -> bool:
-    """Whether a library can be imported."""
-    from importlib.util import find_spec
-
-    return find_spec(name) is not None
-
-
-def peak_memory(family: str, n: int) -> tuple[float, float]:
-    """Bytes that a fit holds at most beyond its inputs, in a process of its own, and the bytes of X."""
-    done = subprocess.run([sys.executable, __file__, family, str(n)], capture_output=True, text=True, check=True)
-    extra, size = done.stdout.split()[-2:]
-    return float(extra), float(size)
-
-
-def _measure(family: str, n: int) -> None:
-    """Print the extra peak of one fit; a small fit first, so that libraries and compiled code do not count."""
-    jaxglm_fit(family, *data(family, 2000))
-    X, y = data(family, n)
-    before = _reset_peak()
-    jaxglm_fit(family, X, y)
-    print(_peak() - before, X.nbytes)
-
-
-def _reset_peak() -> float:
-    """Forget the peak where the system allows it (Linux); the memory in use, or else the peak so far."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
-    return _peak()
-
-
-def _peak() -> float:
-    """Peak resident memory in bytes."""
-    try:
-        status = Path("/proc/self/status").read_text()
-        return 1024.0 * next(float(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        import resource  # not on Windows
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return float(peak) if sys.platform == "darwin" else 1024.0 * peak
+def records(scale: float = 1.0, repeats: int = 3) -> Iterator[Record]:
+    """Each library beside ours, in both families."""
+    n = int(ROWS * scale)
+    made = {family: columns(family, n, COLUMNS) for family in FAMILIES}
+    for peer, note in NOTES.items():
+        few = FEW.get(peer, n)
+        floor, aim = GOALS.get(peer, (None, None))
+        for family, word in FAMILIES.items():
+            case = Record(
+                name=f"dense.{word.lower()}.{peer}",
+                what=word,
+                n=n,
+                p=COLUMNS,
+                peer=peer,
+                peer_n=few if few < n else None,
+                floor=floor,
+                aim=aim,
+                note=note,
+            )
+            rows = first_rows(*made[family], few)
+            ours = partial(peers.jaxglm, family, *made[family])
+            check = partial(peers.jaxglm, family, *rows)
+            with tempfile.TemporaryDirectory() as folder:
+                installed = harness.version_of(peer) is not None
+                theirs = fit_of(peer, family, *rows, Path(folder)) if installed else check
+                yield harness.race(case, ours, theirs, repeats, check if few < n else None)
 
 
 if __name__ == "__main__":
-    _measure(sys.argv[1], int(sys.argv[2]))
+    raise SystemExit(harness.main(records, __doc__, ROWS))

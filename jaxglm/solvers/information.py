@@ -11,8 +11,8 @@ from jaxglm.design.base import matmul
 from jaxglm.numerics import namespace
 from jaxglm.tree import pytree
 
-#: Rows of a triangular matrix that NumPy solves for at once.
-_BLOCK = 64
+#: Rows of a block, and terms of a product of blocks, for which a BLAS uses one thread; up to _MOST coefficients.
+_BLOCK, _DEPTH, _MOST = 32, 256, 512
 
 
 @pytree
@@ -128,44 +128,53 @@ def _cholesky(matrix: jax.Array) -> jax.Array:
     if namespace(matrix) is jnp:
         return jnp.linalg.cholesky(matrix)
     try:
-        return np.linalg.cholesky(matrix)
+        return np.linalg.cholesky(matrix) if not _BLOCK < len(matrix) <= _MOST else _in_blocks(matrix)
     except np.linalg.LinAlgError:
         return np.full_like(matrix, np.nan)
+
+
+def _in_blocks(matrix: np.ndarray) -> np.ndarray:
+    """Lower factor, by products so small that a BLAS uses one thread for them (Golub and Van Loan 2013, section 4.2.9).
+
+    Others it would start turn for milliseconds after their work is done, at the expense of the next pass over the rows.
+    """
+    p = len(matrix)
+    lower = np.zeros_like(matrix)
+    for start in range(0, p, _BLOCK):
+        here = slice(start, min(start + _BLOCK, p))
+        rest = np.array(matrix[start:, here])
+        for top in range(start, p, _BLOCK):
+            rows = slice(top, top + _BLOCK)
+            for left in range(0, start, _DEPTH):
+                columns = slice(left, min(left + _DEPTH, start))
+                rest[top - start : top - start + _BLOCK] -= lower[rows, columns] @ lower[here, columns].T
+        width = here.stop - start
+        corner = np.linalg.cholesky(rest[:width])
+        lower[here, here] = corner
+        inverse = np.linalg.inv(corner).T
+        for top in range(here.stop, p, _DEPTH):
+            lower[top : top + _DEPTH, here] = rest[top - start : top - start + _DEPTH] @ inverse
+    return lower
 
 
 def _forward(lower: jax.Array, b: jax.Array) -> jax.Array:
     """L^-1 b."""
     if namespace(lower) is jnp:
         return solve_triangular(lower, b, lower=True)
-    x = np.array(b)
-    for rows in _blocks(len(lower)):
-        x[rows] = _substitute(lower[rows, rows], x[rows] - lower[rows, : rows.start] @ x[: rows.start])
-    return x
+    return _substitute(lower, b, False)
 
 
 def _backward(lower: jax.Array, b: jax.Array) -> jax.Array:
     """L'^-1 b."""
     if namespace(lower) is jnp:
         return solve_triangular(lower.T, b, lower=False)
-    x = np.array(b)
-    for rows in reversed(_blocks(len(lower))):
-        rest = x[rows] - lower[rows.stop :, rows].T @ x[rows.stop :]
-        x[rows] = _substitute(lower[rows, rows].T[::-1, ::-1], rest[::-1])[::-1]
-    return x
+    return _substitute(lower, b, True)
 
 
-def _blocks(p: int) -> list[slice]:
-    return [slice(start, min(start + _BLOCK, p)) for start in range(0, p, _BLOCK)]
+def _substitute(lower: np.ndarray, b: np.ndarray, transposed: bool) -> np.ndarray:
+    # jaxlib has loaded it already.
+    from scipy.linalg import solve_triangular as substitute
 
-
-def _substitute(lower: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Solve row by row, which is accurate however ill-conditioned the matrix (Higham 2002, chapter 8).
-
-    A general solver is not: its pivots would mix the rows.
-    """
-    x = np.array(b)
-    for i in range(len(lower)):
-        if i:
-            x[i] -= lower[i, :i] @ x[:i]
-        x[i] /= lower[i, i]
-    return x
+    if not (len(b) and np.isfinite(lower).all()):
+        return np.full_like(b, np.nan)
+    return substitute(lower, b, trans=int(transposed), lower=True, check_finite=False)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxglm.design import Columns, Dense
 from jaxglm.errors import Status
 from jaxglm.kernels import (
     Closing,
@@ -43,9 +44,11 @@ _LEAST, _MOST = 2**12, 2**16
 #: Times as many rows as the sample from which it is worth while.
 _WORTH = 8
 #: How well the sample is fitted, in standard errors of its own.
-_SAMPLE_TOLERANCE = 1e-2
+_SAMPLE_TOLERANCE = 0.1
 #: Smallest scaled pivot of the sample's information from which products in single precision give a good step.
 _COARSE = 1e-3
+#: Numeric columns from which their products are most of the work.
+_WIDE = 8
 #: The same below which aliasing is looked into.
 _DOUBTFUL = 1e-9
 #: Share of the distance that a step leaves, above which a Hessian no longer serves.
@@ -154,7 +157,8 @@ def _updated(state: State, gradient: np.ndarray) -> np.ndarray:
     """The information with its curvature along the last step replaced by what the gradients say (BFGS)."""
     step, change = np.asarray(state.direction), gradient - np.asarray(state.gradient)
     information = np.asarray(state.information)
-    along = information @ step
+    # Not a product of a BLAS, whose threads would stay awake beside those of the next pass.
+    along = np.einsum("ij,j", information, step)
     before, after = step @ along, step @ change
     if not (before > 0 and after > 0):
         return information
@@ -168,6 +172,11 @@ class _Run:
         self.source, self.model, self.kind, self.tol, self.sample = source, model, kind, tol, sample
         family = model.family
         self.scoring = family.has("scoring")
+        #: Whether products in single precision save time and still give good steps.
+        self.coarse = sample.pivot > _COARSE and any(
+            isinstance(part, (Dense, Columns)) and part.n_columns >= _WIDE
+            for design in model.layout.designs for part, _ in design.parts
+        )  # fmt: skip
         self.passes: Counter = Counter()
         #: Whether what a step solves with is the very Hessian, so that a fresh one leaves less the nearer it is.
         self.exact = family.is_canonical
@@ -184,7 +193,7 @@ class _Run:
         family, sample = self.model.family, self.sample
         if family.is_canonical:
             curvature = "never"
-        rough = sample.whole and sample.pivot > _COARSE and not family.quadratic
+        rough = sample.whole and self.coarse and not family.quadratic
         kernel = Joint((Newton(self.scoring, "coarse" if rough else "full"), Survey(products=False)))
         observed = np.asarray(False)
         center = np.asarray(drive.starts.center_of(sample.facts, family.mean_range))
@@ -238,8 +247,8 @@ class _Run:
         state = self.state
         if self.plan() == "newton":
             observed = state.observed
-            rough = self.sample.pivot > _COARSE
-            totals = self._reduce(Newton(self.scoring, "coarse" if rough else "full"), self._point(observed), "newton")
+            kernel = Newton(self.scoring, "coarse" if self.coarse else "full")
+            totals = self._reduce(kernel, self._point(observed), "newton")
             self.exact = self.model.family.is_canonical or (bool(observed) and not self.scoring)
             self._take(totals, fresh=True)
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from jaxglm.design import Layout
+from jaxglm.design import Constant, Layout
 from jaxglm.families import Family
 from jaxglm.kernels import Facts
 
@@ -27,6 +27,12 @@ def constants(layout: Layout, facts: Facts, active: np.ndarray) -> list[np.ndarr
     for design in layout.designs:
         kept = start + np.flatnonzero(active[start : start + design.n_columns])
         start += design.n_columns
+        constant = [places[0] for part, places in design.parts if isinstance(part, Constant)]
+        whole = np.zeros(len(active))
+        if constant and active[start - design.n_columns + constant[0]]:
+            whole[start - design.n_columns + constant[0]] = 1.0
+            found.append(whole)
+            continue
         if len(kept) == 0:
             found.append(None)
             continue
@@ -37,7 +43,6 @@ def constants(layout: Layout, facts: Facts, active: np.ndarray) -> list[np.ndarr
         if abs(float(facts.ones[kept] @ weights) / float(facts.n_rows) - 1.0) > 1e-9:
             found.append(None)
             continue
-        whole = np.zeros(len(active))
         whole[kept] = weights
         found.append(whole)
     return found

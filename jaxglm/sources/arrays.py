@@ -15,6 +15,8 @@ from jaxglm.sources.storage import Window, is_leaf, on_host, row_bytes
 
 #: Bytes of a design from which it is read where it lies; less is copied, so that later writes of the user do no harm.
 ALIASED_BYTES = 2**25
+#: Rows of each level of a factor that a sample has where there are so many.
+ROWS_OF_A_LEVEL = 40
 
 
 class ArraySource(Source):
@@ -70,16 +72,37 @@ class ArraySource(Source):
         return ArraySource([change(rows) for rows in self._chunks], self._counts, self.aliased)
 
     def sample(self, n: int) -> ArraySource:
-        """One row out of each of n stretches of equal length, at random places that are the same every time."""
+        """One row out of each of n stretches of equal length, at places that are the same every time.
+
+        Of levels that then have few rows, more are added: what the rows are chosen by is a column of the design, so
+        estimates from them stay unbiased.
+        """
         edges = np.linspace(0, self.n_rows, n + 1)
         places = (edges[:-1] + np.random.default_rng(0).random(n) * np.diff(edges)).astype(np.int64)
+        places = np.union1d(places, self._of_rare_levels(n / self.n_rows))
         starts = np.cumsum([0, *self._counts])
         parts = []
         for rows, start, stop in zip(self._chunks, starts[:-1], starts[1:], strict=True):
-            wanted = places[(places >= start) & (places < stop)] - start
+            wanted = places[slice(*np.searchsorted(places, (start, stop)))] - start
             parts.append(jax.tree.map(lambda a, at=wanted: on_host(a)[at], rows, is_leaf=is_leaf))
         whole = jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
-        return ArraySource([to_device(pad(whole, bucket(n)))], [n])
+        return ArraySource([to_device(pad(whole, bucket(len(places))))], [len(places)])
+
+    def _of_rare_levels(self, share: float) -> np.ndarray:
+        """Places of the first rows of each level that has few among a share of all rows."""
+        found = [np.empty(0, np.int64)]
+        leaves = [jax.tree.leaves(rows.x, is_leaf=is_leaf) for rows in self._chunks]
+        for pieces in zip(*leaves, strict=True):
+            if is_leaf(pieces[0]) or pieces[0].dtype.kind != "i":
+                continue
+            codes = np.concatenate([np.asarray(a)[:m] for a, m in zip(pieces, self._counts, strict=True)])
+            rare = np.bincount(codes) * share < ROWS_OF_A_LEVEL
+            at = np.flatnonzero(rare[codes])
+            by_level = at[np.argsort(codes[at], kind="stable")]
+            first = np.flatnonzero(np.diff(codes[by_level], prepend=-1))
+            rank = np.arange(len(by_level)) - np.repeat(first, np.diff(first, append=len(by_level)))
+            found.append(by_level[rank < ROWS_OF_A_LEVEL])
+        return np.concatenate(found)
 
 
 def _in_place(rows: Rows, size: int) -> Rows:

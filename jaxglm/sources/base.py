@@ -16,10 +16,10 @@ from jaxglm.precision import Tiered, aligned_empty, in_threads, threads
 from jaxglm.sources.storage import block_of, plain, row_bytes
 
 #: Most rows of a chunk, by platform: a chunk is one call of a compiled kernel.
-CHUNK = {"cpu": 2**16}
+CHUNK = {"cpu": 2**15}
 _CHUNK_ELSEWHERE = 2**20
 #: Bytes of design that a chunk of wide rows may take on a CPU; every thread works on a chunk of its own.
-_CHUNK_BYTES = 2**24
+_CHUNK_BYTES = 2**23
 #: Bytes of design that an inner block may take on a CPU, so that its temporaries stay in cache.
 _BLOCK_BYTES = 2**20
 #: Rows up to which compiling costs more than fast code saves.

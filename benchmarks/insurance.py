@@ -1,0 +1,142 @@
+"""Motor insurance: frequency, severity and pure premium.
+
+600,000 simulated policies (`benchmarks/insurance_data.py` says how) with eight factors that make 291 columns. All
+libraries get the same frame with categorical columns. Exposure is an offset of the claim counts and a weight of the
+premium; the number of claims is a weight of the severity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import harness
+import numpy as np
+import pandas as pd
+from harness import Answer, Record
+from insurance_data import FACTORS, SMALLEST, policies
+
+ROWS = 600_000
+NAMES = list(FACTORS)
+COLUMNS = sum(levels - 1 for levels, _ in FACTORS.values())
+#: rustystats makes a dense design and gets fewer policies.
+FEW = 100_000
+
+
+def jaxglm_fit(response: str, frame: pd.DataFrame, **options) -> Answer:
+    """From the frame and a formula, with standard errors."""
+    import jaxglm as jg
+
+    res = jg.glm(f"{response} ~ {' + '.join(NAMES)}", frame, **options)
+    return Answer(res.params.to_numpy(), res.bse.to_numpy())
+
+
+def glum_fit(response: str, frame: pd.DataFrame, family, weights: str | None = None) -> Answer:
+    """From the frame's categorical columns, without standard errors; exposure is an offset where it is no weight."""
+    from glum import GeneralizedLinearRegressor
+
+    model = GeneralizedLinearRegressor(family=family, link="log", alpha=0.0, gradient_tol=1e-8, drop_first=True)
+    model.fit(
+        frame[NAMES],
+        frame[response],
+        sample_weight=None if weights is None else frame[weights],
+        offset=None if weights else np.log(frame["exposure"]),
+    )
+    return Answer(np.concatenate([[model.intercept_], model.coef_]))
+
+
+def rustystats_fit(frame) -> Answer:
+    """Claim counts from a polars frame, with standard errors."""
+    import rustystats as rs
+
+    terms = {name: {"type": "categorical"} for name in NAMES}
+    model = rs.glm_dict(response="claims", terms=terms, data=frame, family="poisson", exposure="exposure")
+    res = model.fit(tol=1e-10)
+    return Answer(np.asarray(res.params), np.asarray(res.bse()))
+
+
+def tweedie_families():
+    """Ours and glum's Tweedie family of power 1.5."""
+    from glum import TweedieDistribution
+
+    import jaxglm as jg
+
+    return jg.Tweedie(power=1.5), TweedieDistribution(1.5)
+
+
+def models(frame: pd.DataFrame) -> Iterator[tuple[str, str, int, Callable, Callable]]:
+    """Name, words, rows, our fit, glum's fit."""
+    yield (
+        "frequency",
+        "claim frequency, Poisson",
+        len(frame),
+        partial(jaxglm_fit, "claims", frame, family="poisson", exposure="exposure"),
+        partial(glum_fit, "claims", frame, "poisson"),
+    )
+    hurt = frame[frame["claims"] > 0].reset_index(drop=True)
+    yield (
+        "severity",
+        "claim severity, Gamma",
+        len(hurt),
+        partial(jaxglm_fit, "severity", hurt, family="gamma", link="log", var_weights="claims"),
+        partial(glum_fit, "severity", hurt, "gamma", "claims"),
+    )
+    if harness.version_of("glum") is None:
+        return
+    mine, other = tweedie_families()
+    yield (
+        "premium",
+        "pure premium, Tweedie",
+        len(frame),
+        partial(jaxglm_fit, "premium", frame, family=mine, var_weights="exposure"),
+        partial(glum_fit, "premium", frame, other, "exposure"),
+    )
+
+
+def records(scale: float = 1.0, repeats: int = 3) -> Iterator[Record]:
+    """Three models beside glum, and the first beside rustystats."""
+    frame = policies(max(int(ROWS * scale), SMALLEST))
+    for name, what, n, ours, theirs in models(frame):
+        case = Record(
+            name=f"insurance.{name}.glum",
+            what=what,
+            n=n,
+            p=COLUMNS,
+            peer="glum",
+            floor=4.0,
+            note="from categorical columns (tabmat), drop_first, gradient_tol=1e-8; without standard errors",
+        )
+        yield harness.race(case, ours, theirs, repeats)
+    few = frame.iloc[:FEW]
+    case = Record(
+        name="insurance.frequency.rustystats",
+        what="claim frequency, Poisson",
+        n=len(frame),
+        p=COLUMNS,
+        peer="rustystats",
+        peer_n=len(few) if len(few) < len(frame) else None,
+        note="with standard errors; from a polars frame made beforehand",
+    )
+    options = {"family": "poisson", "exposure": "exposure"}
+    yield harness.race(
+        case,
+        partial(jaxglm_fit, "claims", frame, **options),
+        partial(rustystats_fit, polars_frame(few)),
+        repeats,
+        check=partial(jaxglm_fit, "claims", few, **options),
+    )
+
+
+def polars_frame(frame: pd.DataFrame):
+    """The policies for rustystats; None where it cannot run anyway."""
+    if harness.version_of("rustystats") is None:
+        return None
+    import polars as pl
+
+    return pl.DataFrame({name: frame[name].astype(str).to_list() for name in NAMES}).with_columns(
+        pl.Series("claims", frame["claims"].to_numpy()), pl.Series("exposure", frame["exposure"].to_numpy())
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(harness.main(records, __doc__, ROWS))
