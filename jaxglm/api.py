@@ -119,7 +119,8 @@ def glm(
 
     Notes
     -----
-    Cost is O(n P^2) a pass and 5 to 8 passes for most models; memory is one copy of the design, factors as codes.
+    Cost is O(n P^2) a pass: two or three such passes and a few of O(n P) for many rows, 5 to 8 for few. Large columns of
+    float64 are read where they lie, factors are held as codes, other columns are copied.
     Method: Fisher scoring and Newton with step halving (McCullagh and Nelder 1989, section 2.5).
 
     Examples
@@ -215,7 +216,9 @@ def fit(
 
     Notes
     -----
-    Memory beyond X is one copy of it in chunks.
+    Large arrays of float64 or float32 in the order of C, or few columns in the order of Fortran, are read where they
+    lie: keep them unchanged as long as residuals or other covariances are wanted (a change is noticed, and an error).
+    Smaller ones are copied. With p columns, several matrices of p x p are held besides: 200 MB each for p = 5,000.
 
     Examples
     --------

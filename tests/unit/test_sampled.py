@@ -1,0 +1,140 @@
+"""Many rows in few passes: the same fit as step by step, in passes that are counted."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import jaxglm as jg
+from jaxglm import precision
+from jaxglm.errors import DataError
+from jaxglm.solvers import sampled
+from jaxglm.sources import arrays, base
+
+N = 40_000
+#: Both ways stop within 1e-8 standard errors, and one more step squares that.
+SAME_ESTIMATE = 1e-7
+#: The information may be taken 1e-8 of a standard error away.
+SAME_ERROR = 2e-8
+SAME_SUM = 1e-10
+#: Pearson's sum is not least at the estimate, so the last step shows in it.
+SAME_PEARSON = 1e-8
+
+
+def made(family):
+    """A frame whose response follows the family, with two numbers and a factor that has a rare level."""
+    rng = np.random.default_rng(3)
+    f = rng.choice(list("abcd"), N, p=[0.5, 0.3, 0.1985, 0.0015])
+    data = pd.DataFrame({"x": rng.normal(size=N), "z": rng.uniform(-1, 1, N), "f": f, "t": rng.uniform(0.5, 2.0, N)})
+    eta = 0.2 + 0.4 * data["x"] - 0.3 * data["z"] + 0.5 * (data["f"] == "b")
+    mu = np.exp(eta)
+    data["y"] = {
+        "gaussian": lambda: eta + rng.normal(size=N),
+        "poisson": lambda: rng.poisson(mu * data["t"]),
+        "binomial": lambda: (rng.random(N) < 1 / (1 + np.exp(-eta))).astype(float),
+        "gamma": lambda: rng.gamma(2.0, mu / 2.0),
+        "negative_binomial": lambda: rng.negative_binomial(2.0, 2.0 / (2.0 + mu)),
+    }[family]()
+    return data
+
+
+FITS = {
+    "gaussian": {"family": "gaussian"},
+    "poisson with an exposure": {"family": "poisson", "exposure": "t"},
+    "logit": {"family": "binomial"},
+    "probit": {"family": "binomial", "link": "probit"},
+    "probit, observed": {"family": "binomial", "link": "probit", "information": "observed"},
+    "gamma, log": {"family": "gamma", "link": "log"},
+    "negative binomial": {"family": "negative_binomial"},
+}
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_few_passes_give_the_same_fit(name, monkeypatch):
+    options = FITS[name]
+    data = made(options["family"])
+    quick = jg.glm("y ~ x + z + f", data, **options)
+    monkeypatch.setattr(sampled, "solve", lambda *a, **k: None)
+    plain = jg.glm("y ~ x + z + f", data, **options)
+    assert "survey" in plain.n_passes and "closing" not in plain.n_passes
+    assert quick.n_passes["closing"] == 1 and "survey" not in quick.n_passes
+    assert quick.n_passes.get("newton", 0) + quick.n_passes.get("gradient", 0) <= 8
+    assert quick.converged and quick.fit.tolerance < 1e-8
+    assert np.max(np.abs(quick.params - plain.params) / plain.bse) < SAME_ESTIMATE
+    np.testing.assert_allclose(quick.bse, plain.bse, rtol=SAME_ERROR)
+    np.testing.assert_allclose(quick.pearson_chi2, plain.pearson_chi2, rtol=SAME_PEARSON)
+    for figure in ("deviance", "null_deviance", "llf", "nobs", "df_resid"):
+        np.testing.assert_allclose(getattr(quick, figure), getattr(plain, figure), rtol=SAME_SUM, err_msg=figure)
+
+
+def test_what_is_not_plain_is_left_to_the_other_way():
+    data = made("binomial")
+    data["twice"] = 2 * data["x"]
+    with pytest.warns(jg.AliasWarning):
+        res = jg.glm("y ~ x + twice", data, family="binomial")
+    assert "survey" in res.n_passes and np.isnan(res.params["twice"])
+    data["y"] = np.where(data["f"] == "d", 0.0, data["y"])
+    with pytest.warns(jg.SeparationWarning):
+        res = jg.glm("y ~ f", data, family="binomial")
+    assert res.status.name == "SEPARATED"
+
+
+@pytest.mark.parametrize(("column", "value", "words"), [("x", np.inf, "not finite"), ("y", -1.0, "numbers >= 0")])
+def test_a_bad_value_in_a_late_row_is_named(column, value, words):
+    data = made("poisson").astype({"y": float})
+    data.loc[N - 3, column] = value
+    X = data[["x", "z"]].to_numpy()
+    with pytest.raises(DataError, match=f"(?s){words}.*row {N - 3}"):
+        jg.fit(X, data["y"].to_numpy(), "poisson")
+
+
+def test_data_changed_after_the_fit_is_noticed(monkeypatch):
+    """Large arrays are read where they lie; what then needs the rows looks whether they are the same."""
+    monkeypatch.setattr(arrays, "ALIASED_BYTES", 0)
+    data = made("poisson")
+    X, y = np.ascontiguousarray(data[["x", "z"]]), data["y"].to_numpy()
+    res = jg.fit(X, y, "poisson")
+    assert res.fit.source.aliased
+    before = res.resid()
+    X[77, 1] += 1e-3
+    with pytest.raises(DataError, match="changed after the fit"):
+        res.resid()
+    X[77, 1] = data["z"][77]
+    pd.testing.assert_series_equal(res.resid(), before)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shift", [0, 1, 3])
+def test_memory_that_starts_anywhere(order, shift, monkeypatch):
+    """Rows in place equal rows that were copied, however the array is aligned."""
+    data = made("gamma")
+    raw = np.empty(2 * N + 8)
+    X = raw[shift : shift + 2 * N].reshape((N, 2), order=order)
+    X[:] = data[["x", "z"]]
+    copied = jg.fit(X, data["y"], "gamma", link="log")
+    monkeypatch.setattr(arrays, "ALIASED_BYTES", 0)
+    there = jg.fit(X, data["y"], "gamma", link="log")
+    assert there.fit.source.aliased and not copied.fit.source.aliased
+    np.testing.assert_array_equal(there.params, copied.params)
+    np.testing.assert_array_equal(there.resid(), copied.resid())
+
+
+def test_threads_give_one_sum(monkeypatch):
+    """Chunks dealt out to threads: the same sums to rounding, and the very same every time."""
+    data = made("poisson")
+    monkeypatch.setitem(base.CHUNK, "cpu", 2**12)
+    fits = {}
+    for workers in (1, 3):
+        monkeypatch.setattr(base, "threads", lambda n=workers: n)
+        fits[workers] = [jg.glm("y ~ x + f", data, family="poisson").params for _ in range(2)]
+    np.testing.assert_array_equal(*fits[3])
+    np.testing.assert_allclose(fits[1][0], fits[3][0], rtol=1e-11)
+
+
+def test_an_error_in_a_thread_reaches_the_caller():
+    def fail():
+        raise ValueError("in a thread")
+
+    with pytest.raises(ValueError, match="in a thread"):
+        precision.in_threads([lambda: 1, fail])
+    with precision.scope():
+        assert precision.in_threads([lambda: 1, lambda: 2]) == [1, 2]
