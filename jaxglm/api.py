@@ -119,8 +119,8 @@ def glm(
 
     Notes
     -----
-    Cost is O(n P^2) a pass: two or three such passes and a few of O(n P) for many rows, 5 to 8 for few. Large columns of
-    float64 are read where they lie, factors are held as codes, other columns are copied.
+    Cost is O(n P^2) a pass: two or three such passes and a few of O(n P) for many rows, 5 to 8 for few. Large columns
+    of float64 are read where they lie, factors are held as codes, other columns are copied.
     Method: Fisher scoring and Newton with step halving (McCullagh and Nelder 1989, section 2.5).
 
     Examples
