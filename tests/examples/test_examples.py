@@ -68,7 +68,33 @@ EXPECTED = {
         ],
         [],
     ),
+    "insurance.py": (
+        [
+            "60,000 simulated policies with 8 factors of 299 levels: 44,941 years of exposure, 3,845 claims.",
+            "from 0.044 (class 5) to 0.152 (class 24)",
+            "fuel[T.petrol] 0.91688 0.034645 -2.296 0.0216 0.85144 0.98737 *",
+            "... and 289 more rows",
+            "Pearson chi2 / df = 1.024.",
+            "they put alpha at -0.099 with standard error 0.071, and Poisson has 0. Both are what Poisson counts give",
+            "3,686 policies with 3,845 claims;",
+            "The estimated scale, 0.948,",
+            "frequency severity both Tweedie driver_age 18 1.56 (1.24 to 1.98) 1.17 (0.92 to 1.48) 1.83 (1.31 to 2.55)",
+            "area C 1.00 (base) 1.00 (base) 1.00 (base) 1.00 (base)",
+            "Tweedie's intervals are 1.03 times as wide",
+            "frequency x severity is +0.60% off what was paid, Tweedie +0.65%.",
+            "Claims observed / expected: 0.989 (95% interval 0.927 to 1.054).",
+            "such intervals hold 1 in 93% of 299 levels;",
+            "claims expected 37 49 58 67 77 88 101 120 149 223",
+            "Slope of the log frequency in its prediction: 0.812 (95% interval 0.703 to 0.922).",
+            "0.323 for frequency x severity, 0.327 for Tweedie",
+            "expected from to frequency 0.0980 0.0562 0.1709 severity 1,295 740 2,266",
+            "frequency x severity 127 58 279 Tweedie 133 59 302",
+        ],
+        ["insurance_tariff.png", "insurance_check.png"],
+    ),
 }
+#: What else is said to an example.
+ARGUMENTS = {"insurance.py": ["--policies", "60000"]}
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -79,7 +105,7 @@ def test_example_runs(path, tmp_path):
     lines, files = EXPECTED[path.name]
     before = os.environ.get("PYTHONPATH")
     env = os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), before]))}
-    command = [sys.executable, "-W", "error", str(path), str(tmp_path / "out")]
+    command = [sys.executable, "-W", "error", str(path), str(tmp_path / "out"), *ARGUMENTS.get(path.name, [])]
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
     output = " ".join(done.stdout.split())
