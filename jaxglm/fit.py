@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from jaxglm.design import Constant, Dense, Layout
-from jaxglm.errors import DataError, FitError, InputError, Status, row_count
+from jaxglm.errors import DataError, FitError, InputError, NotAvailableError, Status, row_count
 from jaxglm.families import suggest
 from jaxglm.fitted import Fit, Options, Witness
 from jaxglm.kernels import Careful, FitPoint, FitSums, Meat, Model, Newton, Point, Statistics, Unsound
@@ -229,13 +229,15 @@ def with_information(fit: Fit, kind: str) -> Fit:
 
     Raises
     ------
-    ValueError
-        The rows were not kept, or the family has no expected information.
+    NotAvailableError
+        The rows were not kept, or the family has no such information.
     """
     if kind in fit.informations:
         return replace(fit, information=kind)
     if kind == "expected" and not fit.model.family.has_expected:
-        raise ValueError("no expected information")
+        raise NotAvailableError(
+            f"the expected information is not available: the {fit.model.family.title} family has none; keep observed"
+        )
     point = Point(fit.coefficients, np.asarray(kind == "observed"), np.asarray(False), np.asarray(0.0))
     matrix = fit.rows.reduce(Newton(), fit.model, point).information
     information = drive.factor(matrix, fit.active)

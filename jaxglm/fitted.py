@@ -99,14 +99,6 @@ class Fit:
     witness: Witness | None = None
 
     @property
-    def unchanged(self) -> bool:
-        """Whether the rows are still those that were fitted; a pass over them where they lie in the user's memory."""
-        if self.source is None or not self.source.aliased or self.witness is None:
-            return True
-        with precision.scope():
-            return self.witness.agrees(self.source, self.model)
-
-    @property
     def rows(self) -> Source:
         """The source, if it was kept and still holds what was fitted.
 
@@ -119,11 +111,14 @@ class Fit:
         """
         if self.source is None:
             raise NotAvailableError("this needs the fitted rows, which were not kept; refit with keep_data=True")
-        if not self.unchanged:
-            raise DataError(
-                "the data was changed after the fit, which reads large arrays where they lie; undo the change, "
-                "refit, or give the fit a copy"
-            )
+        if self.source.aliased and self.witness is not None:
+            with precision.scope():
+                unchanged = self.witness.agrees(self.source, self.model)
+            if not unchanged:
+                raise DataError(
+                    "the data was changed after the fit, which reads large arrays where they lie; undo the change, "
+                    "refit, or give the fit a copy"
+                )
         return self.source
 
     @property

@@ -18,43 +18,33 @@ _MOST_PANELS = 20
 
 @pytree
 class Dense(Element):
-    """Numeric columns held as they are: rows are an array (m, p) of any real dtype.
-
-    Where rows were centered and scaled before they were rounded (see :mod:`jaxglm.sources.scaled`), ``center`` and
-    ``scale`` (p,) give the columns back: X = center + scale * rows.
-    """
+    """Numeric columns held as they are: rows are an array (m, p) of any real dtype."""
 
     width: int = static()
-    center: jax.Array | None = None
-    scale: jax.Array | None = None
 
     @property
     def n_columns(self) -> int:
         return self.width
 
-    def _matrix(self, x: Rows) -> jax.Array:
-        """The columns in the dtype they are stored in, or in working precision where they were scaled."""
-        return x if self.scale is None else self.center + self.scale * x.astype(float)
-
     def columns(self, x: Rows, m: int) -> jax.Array:
-        return self._matrix(x).astype(float)
+        return x.astype(float)
 
     def dot(self, x: Rows, b: jax.Array) -> jax.Array:
-        return matmul(self._matrix(x).astype(b.dtype), b)
+        return matmul(x.astype(b.dtype), b)
 
     def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
         # Rows on the left: X'r from the right reads X against its grain and takes twice as long.
-        return matmul(r.T, self._matrix(x).astype(r.dtype)).T
+        return matmul(r.T, x.astype(r.dtype)).T
 
     def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
-        return by_code(w.astype(float)[:, None] * self._matrix(x), codes, n_codes)
+        return by_code(w.astype(float)[:, None] * x, codes, n_codes)
 
     def cross_sums(self, x: Rows, other: Element, xo: Rows, w: jax.Array) -> jax.Array:
-        return other.tdot_sums(xo, w.astype(float)[:, None] * self._matrix(x)).T
+        return other.tdot_sums(xo, w.astype(float)[:, None] * x).T
 
     def gram_sums(self, x: Rows, w: jax.Array) -> tuple[jax.Array, ...]:
         """Panels of the lower triangle, top to bottom."""
-        x = self._matrix(x).astype(w.dtype)
+        x = x.astype(w.dtype)
         weighted = w[:, None] * x
         edges = self._edges
         panels = zip(edges[:-1], edges[1:], strict=True)
@@ -84,35 +74,28 @@ class Columns(Element):
     """
 
     width: int = static()
-    center: jax.Array | None = None
-    scale: jax.Array | None = None
 
     @property
     def n_columns(self) -> int:
         return self.width
 
-    def _upright(self, x: Rows) -> jax.Array:
-        """X', (p, m), in the dtype that the columns are stored in, or in working precision where they were scaled."""
-        stacked = jnp.stack(x)
-        return stacked if self.scale is None else self.center[:, None] + self.scale[:, None] * stacked.astype(float)
-
     def columns(self, x: Rows, m: int) -> jax.Array:
-        return self._upright(x).astype(float).T
+        return jnp.stack(x).astype(float).T
 
     def dot(self, x: Rows, b: jax.Array) -> jax.Array:
-        return matmul(b, self._upright(x).astype(b.dtype))
+        return matmul(b, jnp.stack(x).astype(b.dtype))
 
     def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
-        return matmul(self._upright(x).astype(r.dtype), r)
+        return matmul(jnp.stack(x).astype(r.dtype), r)
 
     def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
-        return by_code((w.astype(float) * self._upright(x)).T, codes, n_codes)
+        return by_code((w.astype(float) * jnp.stack(x)).T, codes, n_codes)
 
     def cross_sums(self, x: Rows, other: Element, xo: Rows, w: jax.Array) -> jax.Array:
-        return other.tdot_sums(xo, (w.astype(float) * self._upright(x)).T).T
+        return other.tdot_sums(xo, (w.astype(float) * jnp.stack(x)).T).T
 
     def gram_sums(self, x: Rows, w: jax.Array) -> jax.Array:
-        upright = self._upright(x).astype(w.dtype)
+        upright = jnp.stack(x).astype(w.dtype)
         return matmul(w * upright, upright.T).astype(float)
 
     def gram(self, sums: jax.Array) -> jax.Array:

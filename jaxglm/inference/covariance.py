@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxglm import precision
-from jaxglm.errors import InputError, NotAvailableError, near
+from jaxglm.errors import InputError, near
 from jaxglm.fit import with_information
 from jaxglm.fitted import Fit
 
@@ -90,13 +90,10 @@ def change_information(fit: Fit, kind: str) -> Fit:
         The name is unknown.
     NotAvailableError
         It would need the rows, which were not kept, or the family has none.
+    DataError
+        It would need the rows, which the user has changed.
     """
     if kind not in INFORMATIONS:
         raise InputError(f"information must be 'expected' or 'observed', not {kind!r}.{near(kind, INFORMATIONS)}")
-    try:
-        with precision.scope():
-            return with_information(fit, kind)
-    except ValueError as problem:
-        raise NotAvailableError(
-            f"the {kind} information is not available ({problem}); refit with keep_data=True"
-        ) from None
+    with precision.scope():
+        return with_information(fit, kind)

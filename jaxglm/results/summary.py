@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 import textwrap
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from jaxglm.errors import Status
+from jaxglm.errors import DataError, Status
 from jaxglm.inference import likelihood
 from jaxglm.results.labels import aliased, as_text, separated
 from jaxglm.results.tidy import coefficient_table, require_ratio
@@ -130,9 +131,11 @@ def summarize(res: Results, alpha: float = 0.05, exponentiate: bool = False) -> 
         f"{_percent(1 - alpha / 2)}]",
     )
     residuals = None
-    if fit.source is not None and fit.n_rows <= _QUANTILE_ROWS and family.has("unit_deviance") and fit.unchanged:
-        values = np.quantile(res.resid("deviance"), [0, 0.25, 0.5, 0.75, 1])
-        residuals = pd.Series(values, index=["min", "1Q", "median", "3Q", "max"])
+    if fit.source is not None and fit.n_rows <= _QUANTILE_ROWS and family.has("unit_deviance"):
+        # Rows that were changed since the fit have no residuals of it; the rest of the summary stands.
+        with suppress(DataError):
+            values = np.quantile(res.resid("deviance"), [0, 0.25, 0.5, 0.75, 1])
+            residuals = pd.Series(values, index=["min", "1Q", "median", "3Q", "max"])
     facts = tuple((*left, *right) for left, right in zip(_left(res, fit, family), _right(fit, family), strict=True))
     return Summary("Generalized linear model", facts, table, columns, residuals, tuple(_notes(res, exponentiate)))
 

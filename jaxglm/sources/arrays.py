@@ -113,7 +113,7 @@ def _in_place(rows: Rows, size: int) -> Rows:
     m = len(rows.y)
 
     def place(a):
-        whole = m == size and a.dtype.kind == "f" and a.flags.c_contiguous and a.size
+        whole = m == size and a.dtype.kind == "f" and a.flags.c_contiguous and a.flags.aligned and a.size
         if not whole:
             ours = aligned_empty((size, *a.shape[1:]), np.int32 if a.dtype.kind == "i" else a.dtype)
             ours[:m] = a
@@ -126,8 +126,6 @@ def _in_place(rows: Rows, size: int) -> Rows:
 
 def rechunk(blocks: Iterable[Rows], size: int) -> Iterator[Rows]:
     """Blocks of exactly `size` rows, and a last one with what is left."""
-    import jax
-
     held: list[Rows] = []
     count = 0
     for block in blocks:

@@ -63,7 +63,7 @@ class Source(ABC):
     resident: Rows | None = None
 
 
-def chunk_rows(width: int = 0, n_coefficients: int = 0) -> int:
+def chunk_rows(width: int = 0) -> int:
     """Rows of a full chunk on the default platform, for rows of so many bytes."""
     most = CHUNK.get(jax.default_backend(), _CHUNK_ELSEWHERE)
     if jax.default_backend() != "cpu" or width * most <= _CHUNK_BYTES:

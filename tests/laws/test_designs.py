@@ -19,7 +19,6 @@ rng = np.random.default_rng(4)
 NUMBERS = rng.normal(size=(M, 3))
 Z = rng.normal(size=M)
 F, G = rng.integers(0, 4, M), rng.integers(0, 3, M)
-CENTER, SCALE = np.array([0.1, -2.0, 0.0]), np.array([1.0, 3.0, 0.5])
 #: Three panels of X'WX, the last of them narrow.
 WIDE = rng.normal(size=(M, 2 * dense_module.PANEL + 5))
 #: A level that no row has, so that empty segments are met.
@@ -49,8 +48,6 @@ def table():
         "dense": (Dense(3), NUMBERS, NUMBERS),
         "columns": (Columns(3), tuple(NUMBERS.T), NUMBERS),
         "whole numbers": (Columns(2), (F, G > 0), np.column_stack([F, G > 0]).astype(float)),
-        "scaled": (Dense(3, CENTER, SCALE), (NUMBERS - CENTER) / SCALE, NUMBERS),
-        "scaled columns": (Columns(3, CENTER, SCALE), tuple(((NUMBERS - CENTER) / SCALE).T), NUMBERS),
         "wide": (Dense(WIDE.shape[1]), WIDE, WIDE),
         "no columns": (Dense(0), NUMBERS[:, :0], NUMBERS[:, :0]),
         "full dummies": (Categorical(full), F, f),

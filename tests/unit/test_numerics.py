@@ -107,3 +107,11 @@ def test_log1p_ratio(x64):
     assert ours[0] == 1.0
     slope = jax.jit(jax.vmap(jax.grad(numerics.log1p_ratio)))(x[:3])
     np.testing.assert_allclose(slope, -0.5, rtol=1e-11)
+
+
+def test_log_factorial(x64):
+    y = np.concatenate([np.arange(60.0), [0.01, 0.5, 8.99, 9.01, 100.0, 1e5, 1e12]])
+    ours = np.asarray(jax.jit(numerics.log_factorial)(y))
+    exact = np.array([float(mpmath.loggamma(mpmath.mpf(float(v)) + 1)) for v in y])
+    # Absolute below 1, where the function passes zero, else relative.
+    np.testing.assert_array_less(np.abs(ours - exact), 1e-14 * (1.0 + np.abs(exact)))
