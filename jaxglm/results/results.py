@@ -14,13 +14,14 @@ from jaxglm.inference.covariance import Covariance
 from jaxglm.inference.simulate import simulate
 from jaxglm.plot import Plot
 from jaxglm.results import predicted, summary, tidy
+from jaxglm.results.answers import Answers
 from jaxglm.results.figures import Figures
 from jaxglm.results.labels import Labels
 from jaxglm.results.prediction import PredictionResults
 
 
 @dataclass(frozen=True, repr=False)
-class Results(Figures):
+class Results(Answers, Figures):
     """A fitted generalized linear model.
 
     Nothing here changes after the fit; methods that alter something return a new Results.

@@ -1,0 +1,28 @@
+"""What is asked of a fit once it is made; one line each, the work is done elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxglm.fitted import Fit
+from jaxglm.inference.covariance import Covariance
+from jaxglm.results.labels import Labels
+
+
+class Answers:
+    """Tests, effects, influence and checks of a :class:`~jaxglm.results.results.Results`."""
+
+    fit: Fit
+    labels: Labels
+    covariance: Covariance
+    intake: Any
+
+    # -- tests -------------------------------------------------------------------------------------------------
+
+    # -- functions of the parameters ---------------------------------------------------------------------------
+
+    # -- effects -----------------------------------------------------------------------------------------------
+
+    # -- influence and checks ----------------------------------------------------------------------------------
+
+    # -- files -------------------------------------------------------------------------------------------------
