@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from jaxglm import precision, resolve
+from jaxglm import resolve
 from jaxglm.errors import (
     AliasWarning,
     ConvergenceWarning,
@@ -24,7 +24,9 @@ from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import covariance, default_kind
 from jaxglm.intake import ArrayIntake, Beside, FormulaIntake
 from jaxglm.intake.base import Taken
+from jaxglm.intake.compact import compact
 from jaxglm.kernels import Model
+from jaxglm.precision import Precision, scope
 from jaxglm.results import Results
 from jaxglm.results.labels import Labels, aliased, as_text, separated
 from jaxglm.sources import ArraySource, MeshSource, Source, StreamSource
@@ -50,6 +52,7 @@ def glm(
     max_iter: int = 100,
     use_t: bool | None = None,
     missing: str = "drop",
+    precision: str = "float64",
     keep_data: bool = True,
     devices: Any = None,
     functions: Mapping[str, Callable] | None = None,
@@ -99,6 +102,13 @@ def glm(
         Student t instead of the normal for tests; by default where the dispersion is estimated.
     missing : {"drop", "raise"}
         Rows with missing values.
+    precision : {"float64", "mixed", "float32"}
+        "mixed" keeps numeric columns, centered and scaled, in single precision, and multiplies them in it for the
+        information; likelihood and gradient stay in double. Coefficients agree to 1e-7 with those of "float64".
+        Columns that depend on each other to six digits are multiplied in double, to seven digits are aliased.
+        "float32" also computes what belongs to a row in single precision, for devices on which double is slow, and
+        ends within 1e-4 standard errors. Sums over rows, and results, are float64 in any. Both pay on accelerators
+        and where memory is short; a CPU reads large arrays of float64 where they lie, and is as fast with them.
     keep_data : bool
         Keep the rows for residuals, fitted values and other covariances.
     devices : "all" or list of jax devices, optional
@@ -148,12 +158,13 @@ def glm(
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
+        precision=precision,
     )  # fmt: skip
-    with precision.scope():
+    with scope():
         if streamed:
-            source, taken = _stream(intake, data)
+            intake, source, taken = _stream(intake, data, options.precision)
         else:
-            source = _source(taken, placed)
+            intake, source = _source(intake, taken, placed, options.precision)
         return _run(
             source,
             intake,
@@ -187,6 +198,7 @@ def fit(
     max_iter: int = 100,
     use_t: bool | None = None,
     missing: str = "drop",
+    precision: str = "float64",
     keep_data: bool = True,
     devices: Any = None,
     on_separation: str = "warn",
@@ -207,7 +219,7 @@ def fit(
     names : sequence of str, optional
         Names of the columns; by default those of a frame, else x1, x2, ...
     family, link, offset, exposure, trials, freq_weights, var_weights, prob_weights, aux, solver, information, start,
-    tol, max_iter, use_t, missing, keep_data, devices, on_separation, on_failure
+    tol, max_iter, use_t, missing, precision, keep_data, devices, on_separation, on_failure
         As in :func:`jaxglm.glm`; vectors are given as values.
 
     Returns
@@ -246,9 +258,10 @@ def fit(
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
+        precision=precision,
     )  # fmt: skip
-    with precision.scope():
-        source = _source(taken, placed)
+    with scope():
+        intake, source = _source(intake, taken, placed, options.precision)
         return _run(source, intake, taken, options, behavior, response=intake.encoder.name, formula=None)
 
 
@@ -266,13 +279,20 @@ def options_of(function: Callable) -> list[str]:
     return [n for n, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_KEYWORD]
 
 
-def _source(taken: Taken, placed: resolve.Devices) -> Source:
+def _source(
+    intake: ArrayIntake | FormulaIntake, taken: Taken, placed: resolve.Devices, wanted: Precision
+) -> tuple[ArrayIntake | FormulaIntake, Source]:
+    """The rows where they are computed with, and the intake that makes such rows."""
+    intake = compact(intake, taken.rows, wanted)
+    rows = intake.keep(taken).rows
     if placed.devices is None or len(placed.devices) == 1:
-        return ArraySource.from_rows(taken.rows)
-    return MeshSource.from_rows(taken.rows, list(placed.devices))
+        return intake, ArraySource.from_rows(rows, owned=intake.stored is not None)
+    return intake, MeshSource.from_rows(rows, list(placed.devices))
 
 
-def _stream(intake: FormulaIntake, frames: Callable[[], Iterator[Any]]) -> tuple[StreamSource, Taken]:
+def _stream(
+    intake: FormulaIntake, frames: Callable[[], Iterator[Any]], wanted: Precision
+) -> tuple[FormulaIntake, StreamSource, Taken]:
     """A stream of the frames' rows, and what is known of them; one pass counts what is used and what is dropped."""
 
     def blocks():
@@ -284,11 +304,13 @@ def _stream(intake: FormulaIntake, frames: Callable[[], Iterator[Any]]) -> tuple
     n_rows = n_dropped = 0
     for frame in frames():
         taken = intake.take(frame)
+        if not n_rows and len(taken.rows.y):
+            intake = compact(intake, taken.rows, wanted)
         n_rows, n_dropped = n_rows + len(taken.rows.y), n_dropped + taken.n_dropped
     notes = intake.encoder.notes
     if n_dropped:
         notes += (f"{row_count(n_dropped)} with missing values dropped.",)
-    return StreamSource(blocks, n_rows), Taken(None, notes=notes)
+    return intake, StreamSource(blocks, n_rows), Taken(None, notes=notes)
 
 
 def _run(source, intake, taken: Taken, options, behavior, *, response: str, formula: str | None) -> Results:
@@ -300,7 +322,8 @@ def _run(source, intake, taken: Taken, options, behavior, *, response: str, form
         name_row=taken.name_row, name_column=lambda j: f"column {as_text(names[j])!r}", natural=intake.natural,
     )  # fmt: skip
     labels = Labels(
-        names=names, response=response, formula=formula, index=taken.index, notes=taken.notes,
+        names=names, response=response, formula=formula, index=taken.index,
+        notes=(*taken.notes, *options.precision.notes),
         weights=intake.beside.weights,
     )  # fmt: skip
     if not behavior.keep_data:

@@ -98,7 +98,7 @@ _SENTENCES = {
     Status.CONVERGED: "Converged: the estimated remaining error is below tol.",
     Status.CONVERGED_TO_PRECISION: (
         "Converged as far as rounding allows, short of tol; rescaling columns that are nearly collinear "
-        "or of very different size may give more digits."
+        "or of very different size, or precision='float64' if it was another, may give more digits."
     ),
     Status.SEPARATED: (
         "Some coefficients are infinite because a combination of columns separates the outcome; drop or merge "

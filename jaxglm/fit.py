@@ -13,10 +13,13 @@ from jaxglm.families import suggest
 from jaxglm.fitted import Fit, Options, Witness
 from jaxglm.kernels import Careful, FitPoint, FitSums, Meat, Model, Newton, Point, Statistics, Unsound
 from jaxglm.precision import host
-from jaxglm.solvers import drive, sampled, starts
+from jaxglm.solvers import drive, newton, sampled, starts
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.rank import Rank
 from jaxglm.sources import Source, plain
+
+#: Distance from the optimum that rounding of rows leaves, in standard errors and units of that rounding.
+_REACHED = 1e3
 
 
 def fit_source(
@@ -67,16 +70,21 @@ def fit_source(
     def null_of(facts, theta):
         return _null_constant(source, model, facts, theta, has_intercept, has_offset, options)
 
+    reached = _REACHED * options.precision.eps if options.precision.eps > newton.EPS else 0.0
+    tol, options = options.tol, replace(options, tol=max(options.tol, reached))
     solved = None
     if options.start is None:
         solved = sampled.solve(
             source, model, tol=options.tol, max_iter=options.max_iter, curvature=options.curvature, kind=kind,
-            check=check, null=null_of,
+            precision=options.precision, check=check, null=null_of,
         )  # fmt: skip
     if solved is None:
         start = _working(options.start, natural, name_column)
         solved = _solve_plainly(source, model, options, kind, start, check, null_of)
     solution, facts = solved.solution, solved.facts
+    if solution.status is Status.CONVERGED and tol < reached:
+        tolerance = max(solution.tolerance, reached)
+        solution = replace(solution, status=Status.CONVERGED_TO_PRECISION, tolerance=tolerance)
     sums, n_obs, found = solved.sums, float(facts.n_obs), solution.rank
     passes = {**solution.n_passes, "null": solved.null_passes}
     df_resid = _df_resid(model, facts, found)
@@ -105,7 +113,7 @@ def _solve_plainly(source, model, options, kind, start, check, null_of) -> sampl
         raise FitError("every column of the design is zero, so there is nothing to estimate; check the data")
     solution = drive.solve(
         source, model, facts, found, tol=options.tol, max_iter=options.max_iter, curvature=options.curvature,
-        start=start, want=(kind,),
+        start=start, want=(kind,), precision=options.precision,
     )  # fmt: skip
     if solution.status is Status.NOT_FINITE:
         raise FitError(Status.NOT_FINITE.sentence)
@@ -195,7 +203,7 @@ def _null_constant(source, model, facts, theta, has_intercept, has_offset, optio
     start = np.array([starts.on_link_scale(family, starts.center_of(sub, family.mean_range))])
     null = drive.solve(
         bare, constant, sub, found, tol=options.tol, max_iter=options.max_iter, want=(),
-        start=start if layout.n_predictors > 1 else None,
+        start=start if layout.n_predictors > 1 else None, precision=options.precision,
     )  # fmt: skip
     return null.theta[0], 1 + sum(null.n_passes.values())
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxglm import precision
 from jaxglm.errors import DataError, NotAvailableError, Status
 from jaxglm.kernels import Careful, FitPoint, FitSums, Kernel, Model, Statistics
-from jaxglm.precision import host
+from jaxglm.precision import FLOAT64, Precision, host
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.rank import Rank
 from jaxglm.sources import Source
@@ -31,6 +31,7 @@ class Options:
     start: np.ndarray | None = None
     probability_weights: bool = False
     use_t: bool | None = None
+    precision: Precision = FLOAT64
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,47 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Floating-point widths of a fit; sums over rows, and all that is done with P numbers, are float64 in any.
+
+    Attributes
+    ----------
+    name : str
+    columns : dtype of numeric columns; float32 ones are kept centered and scaled
+    rows : dtype of the response, weights and offsets, and of what is computed for each row
+    single : bool
+        Whether products of columns in X'WX are made in single precision.
+    """
+
+    name: str
+    columns: type
+    rows: type
+    single: bool
+
+    @property
+    def eps(self) -> float:
+        """Relative rounding of what is computed for a row."""
+        return float(np.finfo(self.rows).eps)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a summary says of it."""
+        return (f"Computed in precision={self.name!r}.",) if self.single else ()
+
+
+FLOAT64 = Precision("float64", np.float64, np.float64, False)
+MIXED = Precision("mixed", np.float32, np.float64, True)
+FLOAT32 = Precision("float32", np.float32, np.float32, True)
 
 #: Matrix products never drop to TF32 or bfloat16 unasked.
 MATMUL = jax.lax.Precision.HIGHEST

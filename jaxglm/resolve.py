@@ -14,9 +14,11 @@ from jaxglm.errors import InputError, InputTypeError, near
 from jaxglm.families import Family
 from jaxglm.fitted import Options
 from jaxglm.links import Link
+from jaxglm.precision import FLOAT32, FLOAT64, MIXED
 
 #: Which curvature each solver uses; see :class:`jaxglm.solvers.newton.Settings`.
 SOLVERS = {"auto": "late", "newton": "early", "irls": "never"}
+PRECISIONS = {kind.name: kind for kind in (FLOAT64, MIXED, FLOAT32)}
 _ALIASES = {
     "normal": "gaussian",
     "logistic": "binomial",
@@ -95,7 +97,7 @@ def _check_range(family: Family) -> None:
 
 def options(
     *, solver: Any, information: str, start: Any, tol: float, max_iter: int, use_t: bool | None, n_coefficients: int,
-    probability_weights: bool, family: Family,
+    probability_weights: bool, family: Family, precision: str,
 ) -> Options:  # fmt: skip
     """Checked solver options."""
     if solver not in SOLVERS:
@@ -124,6 +126,7 @@ def options(
     return Options(
         tol=float(tol), max_iter=int(max_iter), curvature=SOLVERS[solver], information=information, start=start,
         probability_weights=probability_weights, use_t=None if use_t is None else bool(use_t),
+        precision=PRECISIONS[choice("precision", precision, tuple(PRECISIONS))],
     )  # fmt: skip
 
 

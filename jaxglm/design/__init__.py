@@ -5,6 +5,7 @@ from jaxglm.design.categorical import Categorical, Coding, Indicator, Table, pro
 from jaxglm.design.dense import Columns, Constant, Dense, numbers
 from jaxglm.design.layout import Layout
 from jaxglm.design.split import Split
+from jaxglm.design.standardized import Standardized
 
 __all__ = [
     "Categorical",
@@ -17,6 +18,7 @@ __all__ = [
     "Indicator",
     "Layout",
     "Split",
+    "Standardized",
     "Table",
     "numbers",
     "product_coding",

@@ -8,7 +8,8 @@ With `X` the matrix that design and rows stand for, (m, p), every design has
 ==================  ====================================  ==============
 operation           value                                 shape
 ==================  ====================================  ==============
-``dot(x, b)``       X b                                   (m,) or ()
+``terms(x, b, d)``  addends of X b, the rows' in dtype d   (m,) or () each
+``dot(x, b, d)``    X b                                   (m,) or ()
 ``columns(x, m)``   X itself                              (m, p)
 ``parts``           its elements, each with its places    see :class:`Element`
 ==================  ====================================  ==============
@@ -44,8 +45,19 @@ class Design(ABC):
         """The dense matrix, (m, p)."""
 
     @abstractmethod
-    def dot(self, x: Rows, b: jax.Array) -> jax.Array:
-        """X b, (m,); a scalar where it is the same in every row."""
+    def terms(self, x: Rows, b: jax.Array, dtype: Any) -> list[jax.Array]:
+        """Addends of X b: (m,) each in `dtype`, or scalars in that of b where they are the same in every row."""
+
+    def dot(self, x: Rows, b: jax.Array, dtype: Any = None) -> jax.Array:
+        """X b, (m,), in `dtype` (that of b by default); a scalar where it is the same in every row.
+
+        Scalars are added up first, so that large ones that cancel do not cost a row its digits.
+        """
+        dtype = b.dtype if dtype is None else dtype
+        terms = self.terms(x, b, dtype)
+        shift = sum(term for term in terms if not term.ndim)
+        rows = [term for term in terms if term.ndim]
+        return sum(rows, jnp.asarray(shift).astype(dtype))
 
     @property
     @abstractmethod
@@ -55,6 +67,14 @@ class Design(ABC):
     @abstractmethod
     def rows_of_parts(self, x: Rows) -> tuple[Rows, ...]:
         """The rows of each element."""
+
+    @abstractmethod
+    def standardized(self, x: Rows) -> Design:
+        """The same design with its numeric columns kept centered and scaled; host rows tell by what."""
+
+    @abstractmethod
+    def encode(self, x: Rows, dtype: Any) -> Rows:
+        """Host rows in the form that this design keeps, from those of the columns themselves, numbers in `dtype`."""
 
 
 class Element(Design):
@@ -84,6 +104,16 @@ class Element(Design):
 
     def rows_of_parts(self, x: Rows) -> tuple[Rows, ...]:
         return (x,)
+
+    def standardized(self, x: Rows) -> Element:
+        return self
+
+    def encode(self, x: Rows, dtype: Any) -> Rows:
+        return x
+
+    def spread(self) -> jax.Array:
+        """How large the columns are where products of them are rounded, (p,); 0 where they are exact."""
+        return jnp.zeros(self.n_columns)
 
     @abstractmethod
     def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:

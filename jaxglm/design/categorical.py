@@ -9,6 +9,7 @@ sum, a product of two factors a histogram over pairs of codes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -153,8 +154,8 @@ class Categorical(Element):
     def columns(self, x: Rows, m: int) -> jax.Array:
         return self._times(x, self.coding.table()[self._codes(x)])
 
-    def dot(self, x: Rows, b: jax.Array) -> jax.Array:
-        return self._times(x, self.coding.expand(b)[self._codes(x)])
+    def terms(self, x: Rows, b: jax.Array, dtype: Any) -> list[jax.Array]:
+        return [self._times(x, self.coding.expand(b).astype(dtype)[self._codes(x)]).astype(dtype)]
 
     def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
         return by_code(self._times(x, r), self._codes(x), self.coding.n_levels)

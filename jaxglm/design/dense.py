@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxglm.design.base import Element, Rows, by_code, matmul
+from jaxglm.design.standardized import Standardized, moments
 from jaxglm.tree import pytree, static
 
 #: Columns of a panel of X'WX: wide designs compute the lower triangle panel by panel, which saves close to half.
@@ -26,15 +30,18 @@ class Dense(Element):
     def n_columns(self) -> int:
         return self.width
 
+    def standardized(self, x: Rows) -> Element:
+        return Standardized(self, *moments(x)) if self.width else self
+
     def columns(self, x: Rows, m: int) -> jax.Array:
         return x.astype(float)
 
-    def dot(self, x: Rows, b: jax.Array) -> jax.Array:
-        return matmul(x.astype(b.dtype), b)
+    def terms(self, x: Rows, b: jax.Array, dtype: Any) -> list[jax.Array]:
+        return [matmul(x.astype(dtype), b.astype(dtype))]
 
     def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
         # Rows on the left: X'r from the right reads X against its grain and takes twice as long.
-        return matmul(r.T, x.astype(r.dtype)).T
+        return matmul(r.T, x.astype(r.dtype)).T.astype(float)
 
     def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
         return by_code(w.astype(float)[:, None] * x, codes, n_codes)
@@ -79,14 +86,18 @@ class Columns(Element):
     def n_columns(self) -> int:
         return self.width
 
+    def standardized(self, x: Rows) -> Element:
+        centers, scales = zip(*map(moments, x), strict=True)
+        return Standardized(self, np.array(centers), np.array(scales))
+
     def columns(self, x: Rows, m: int) -> jax.Array:
         return jnp.stack(x).astype(float).T
 
-    def dot(self, x: Rows, b: jax.Array) -> jax.Array:
-        return matmul(b, jnp.stack(x).astype(b.dtype))
+    def terms(self, x: Rows, b: jax.Array, dtype: Any) -> list[jax.Array]:
+        return [matmul(b.astype(dtype), jnp.stack(x).astype(dtype))]
 
     def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
-        return matmul(jnp.stack(x).astype(r.dtype), r)
+        return matmul(jnp.stack(x).astype(r.dtype), r).astype(float)
 
     def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
         return by_code((w.astype(float) * jnp.stack(x)).T, codes, n_codes)
@@ -118,11 +129,11 @@ class Constant(Element):
     def columns(self, x: Rows, m: int) -> jax.Array:
         return jnp.ones((m, 1))
 
-    def dot(self, x: Rows, b: jax.Array) -> jax.Array:
-        return b[0]
+    def terms(self, x: Rows, b: jax.Array, dtype: Any) -> list[jax.Array]:
+        return [b[0]]
 
     def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
-        return jnp.sum(r, axis=0)[None]
+        return jnp.sum(r.astype(float), axis=0)[None]
 
     def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
         return by_code(w, codes, n_codes)[:, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,10 +41,10 @@ class Layout:
         """The coefficients of each predictor."""
         return jnp.split(theta, np.cumsum([d.n_columns for d in self.designs])[:-1])
 
-    def eta(self, x: Rows, theta: jax.Array, offset: jax.Array | None, m: int) -> jax.Array:
-        """All linear predictors, (m, K), offset included."""
+    def eta(self, x: Rows, theta: jax.Array, offset: jax.Array | None, m: int, dtype: Any = None) -> jax.Array:
+        """All linear predictors, (m, K), offset included, in `dtype` (that of theta by default)."""
         terms = zip(self.designs, x, self.split(theta), strict=True)
-        eta = jnp.stack([jnp.broadcast_to(d.dot(xi, b), (m,)) for d, xi, b in terms], axis=1)
+        eta = jnp.stack([jnp.broadcast_to(d.dot(xi, b, dtype), (m,)) for d, xi, b in terms], axis=1)
         return eta if offset is None else eta + offset
 
     def gradient(self, x: Rows, score: jax.Array) -> jax.Array:
@@ -93,6 +93,20 @@ class Layout:
             return whole
         order = _order(elements)
         return whole[order][:, order]
+
+    def standardized(self, x: Rows) -> Layout:
+        """The layout with numeric columns kept centered and scaled, see :class:`Standardized`; x are host rows."""
+        return Layout(tuple(d.standardized(xi) for d, xi in zip(self.designs, x, strict=True)))
+
+    def encode(self, x: Rows, dtype: Any) -> Rows:
+        """Host rows as this layout keeps them, from those of the columns themselves."""
+        return tuple(d.encode(xi, dtype) for d, xi in zip(self.designs, x, strict=True))
+
+    def spread(self) -> np.ndarray:
+        """How large each column is where products of columns are rounded, (P,); 0 where they are exact."""
+        elements = self._elements
+        whole = np.concatenate([np.asarray(e.part.spread()) for e in elements])
+        return whole if _sorted(elements) else whole[_order(elements)]
 
     @property
     def _elements(self) -> list[_Placed]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,14 +39,20 @@ class Split(Design):
     def rows_of_parts(self, x: Rows) -> tuple[Rows, ...]:
         return x
 
+    def standardized(self, x: Rows) -> Split:
+        return Split(tuple(kind.standardized(xi) for kind, xi in zip(self.kinds, x, strict=True)), self.places)
+
+    def encode(self, x: Rows, dtype: Any) -> Rows:
+        return tuple(kind.encode(xi, dtype) for kind, xi in zip(self.kinds, x, strict=True))
+
     def columns(self, x: Rows, m: int) -> jax.Array:
         order = np.argsort(np.concatenate([np.asarray(p, int) for p in self.places]), kind="stable")
         blocks = [kind.columns(xi, m) for kind, xi in zip(self.kinds, x, strict=True)]
         return jnp.concatenate(blocks, axis=1)[:, order]
 
-    def dot(self, x: Rows, b: jax.Array) -> jax.Array:
-        terms = zip(self.kinds, x, self.places, strict=True)
-        return sum(kind.dot(xi, b[_slice(place)]) for kind, xi, place in terms)
+    def terms(self, x: Rows, b: jax.Array, dtype: Any) -> list[jax.Array]:
+        parts = zip(self.kinds, x, self.places, strict=True)
+        return [term for kind, xi, place in parts for term in kind.terms(xi, b[_slice(place)], dtype)]
 
 
 def _slice(places: tuple[int, ...]) -> slice | np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,9 @@ from jaxglm.frames.read import to_column
 from jaxglm.intake import response
 from jaxglm.intake.base import Taken, assemble, mean_offset, new_aux, new_offset, without_formula
 from jaxglm.intake.beside import Beside, present
+from jaxglm.intake.compact import encode
 from jaxglm.kernels import Rows
+from jaxglm.precision import FLOAT64, Precision
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class ArrayIntake:
         Whether X itself has a constant column.
     apart : bool
         Whether the columns are read one by one, as those of a frame or of an array in the order of Fortran lie.
+    stored : Layout or None
+        How columns are kept where that is not as they are; see :mod:`jaxglm.intake.compact`.
+    precision : Precision
     """
 
     columns: tuple[str, ...]
@@ -46,6 +51,8 @@ class ArrayIntake:
     encoder: response.Encoder
     constant: bool = False
     apart: bool = False
+    stored: Layout | None = None
+    precision: Precision = FLOAT64
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,6 +84,8 @@ class ArrayIntake:
     @property
     def layout(self) -> Layout:
         """The layout of the predictors."""
+        if self.stored is not None:
+            return self.stored
         others = len(self.family.predictors) - 1
         return Layout((self.design,) + (Constant(),) * others)
 
@@ -147,8 +156,12 @@ class ArrayIntake:
         matrix = np.where(np.isnan(matrix), 0.0, matrix) if bad.any() else matrix
         if whole is not None:
             bad, whole = bad | np.isnan(whole), np.where(np.isnan(whole), 0.0, whole)
-        rows = self._rows(matrix, np.zeros(n), extra, whole)
+        rows = encode(self.stored, self._rows(matrix, np.zeros(n), extra, whole), FLOAT64)
         return Taken(rows, index, None, (), bad)
+
+    def keep(self, taken: Taken) -> Taken:
+        """What :meth:`learn` gave, with the rows in the form they are kept in."""
+        return replace(taken, rows=encode(self.stored, taken.rows, self.precision))
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -218,7 +231,7 @@ def as_matrix(X: Any, names: Any, width: int | None = None) -> tuple[np.ndarray,
 def _numeric(X: Any) -> np.ndarray:
     values = np.asarray(X)
     if values.dtype in (np.float32, np.float64):
-        # float32 is widened chunk by chunk, on the way to the device.
+        # float32 is widened block by block, where it is multiplied.
         return values
     if values.dtype.kind in "fiub":
         return values.astype(float)

@@ -16,7 +16,9 @@ from jaxglm.frames import Column, Factor, Numeric, Table, read
 from jaxglm.intake import response
 from jaxglm.intake.base import Taken, assemble, mean_offset, new_aux, new_offset, without_formula
 from jaxglm.intake.beside import Beside, present
+from jaxglm.intake.compact import encode
 from jaxglm.kernels import Rows
+from jaxglm.precision import FLOAT64, Precision
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class FormulaIntake:
     missing : "drop" or "raise"
     table : Table or None
         The columns of the fitted rows, read only when a picture asks for them; None for a stream.
+    stored : Layout or None
+        How columns are kept where that is not as they are; see :mod:`jaxglm.intake.compact`.
+    precision : Precision
     """
 
     specs: tuple[Any, ...]
@@ -48,6 +53,8 @@ class FormulaIntake:
     designs: tuple[Design, ...]
     missing: str = "drop"
     table: Table | None = None
+    stored: Layout | None = None
+    precision: Precision = FLOAT64
 
     @property
     def spec(self) -> Any:
@@ -141,6 +148,8 @@ class FormulaIntake:
     @property
     def layout(self) -> Layout:
         """The layout of the predictors."""
+        if self.stored is not None:
+            return self.stored
         constants = len(self.family.predictors) - len(self.designs)
         return Layout(self.designs + (Constant(),) * constants)
 
@@ -158,7 +167,11 @@ class FormulaIntake:
         if mask is not None:
             table, extra = table.take(mask), {name: v[mask] for name, v in extra.items()}
         builts = grammar.build_several(self.specs, table, missing=self.missing, extra=extra, allow_empty=True)
-        return self._taken(builts)
+        return self.keep(self._taken(builts))
+
+    def keep(self, taken: Taken) -> Taken:
+        """Rows as :meth:`learn` gives them, in the form they are kept in."""
+        return replace(taken, rows=encode(self.stored, taken.rows, self.precision))
 
     def _taken(self, builts) -> Taken:
         built = builts[0]
@@ -203,6 +216,7 @@ class FormulaIntake:
             bad = bad | np.isnan(whole)
             whole = np.where(np.isnan(whole), 0.0, whole)
         rows = self._rows(builts, np.zeros(table.n_rows), new_aux(self.beside, self.family, table), whole)
+        rows = encode(self.stored, rows, FLOAT64)
         return Taken(rows, table.index, None, (), bad)
 
     @property

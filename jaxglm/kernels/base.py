@@ -50,7 +50,12 @@ class Model:
 
     def eta(self, rows: Rows, theta: jax.Array) -> jax.Array:
         """Linear predictors of a block, (m, K)."""
-        return self.layout.eta(rows.x, theta, rows.offset, rows.y.shape[0])
+        return self.layout.eta(rows.x, theta, rows.offset, rows.y.shape[0], rows.y.dtype)
+
+
+def total(values: jax.Array) -> jax.Array:
+    """Sum over the rows, in working precision whatever that of the rows is."""
+    return jnp.sum(values.astype(float), axis=0)
 
 
 @dataclass(frozen=True)

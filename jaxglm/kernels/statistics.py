@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxglm.kernels.base import Kernel, Model, Rows
+from jaxglm.kernels.base import Kernel, Model, Rows, total
 from jaxglm.kernels.totals import Newton, Point, Totals, weighted_terms
 
 
@@ -46,28 +46,30 @@ class Statistics(Kernel):
     def sums(self, model: Model, point: FitPoint, rows: Rows, eta: jax.Array) -> FitSums:
         """The value of a block where eta (m, K) is known."""
         family = model.family
-        null = eta.at[:, 0].set(point.null + (0.0 if rows.offset is None else rows.offset[:, 0]))
+        constant = point.null.astype(eta.dtype)
+        null = eta.at[:, 0].set(constant + (0.0 if rows.offset is None else rows.offset[:, 0]))
         deviance = jax.vmap(family.unit_deviance)
         mu = jax.vmap(family.mean)(eta, rows.aux)
         variance = jax.vmap(family.variance)(mu, eta, rows.aux)
         residual = rows.y - mu
         prior = 1.0 if rows.prior is None else rows.prior
-        phi = point.phi / prior if family.prior_divides_phi else point.phi
+        phi = point.phi.astype(eta.dtype)
+        phi = phi / prior if family.prior_divides_phi else phi
         count = rows.freq if family.prior_divides_phi else rows.weight
         present = rows.freq > 0
         llf = jnp.full((), jnp.nan)
         if self.density:
             density = jax.vmap(family.logpdf)(rows.y, eta, jnp.broadcast_to(phi, rows.y.shape), rows.aux)
-            llf = jnp.sum(jnp.where(present, count * density, 0.0))
+            llf = total(jnp.where(present, count * density, 0.0))
         # A residual that is exactly zero where the variance is zero too (mu at the end of its range) adds nothing.
         chi = jnp.where(residual == 0, 0.0, residual**2 / variance)
         log_prior = jnp.zeros_like(rows.y) if rows.prior is None else jnp.log(rows.prior)
         return FitSums(
-            deviance=jnp.sum(rows.weight * deviance(rows.y, eta, rows.aux)),
-            null_deviance=jnp.sum(rows.weight * deviance(rows.y, null, rows.aux)),
-            pearson=jnp.sum(rows.weight * chi),
+            deviance=total(rows.weight * deviance(rows.y, eta, rows.aux)),
+            null_deviance=total(rows.weight * deviance(rows.y, null, rows.aux)),
+            pearson=total(rows.weight * chi),
             llf=llf,
-            log_prior=jnp.sum(jnp.where(present, rows.freq * log_prior, 0.0)),
+            log_prior=total(jnp.where(present, rows.freq * log_prior, 0.0)),
         )
 
 

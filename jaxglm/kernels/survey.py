@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxglm.kernels.base import Kernel, Model, Rows
+from jaxglm.kernels.base import Kernel, Model, Rows, total
 
 
 class Facts(NamedTuple):
@@ -44,7 +44,8 @@ class Survey(Kernel):
 
     def map(self, model: Model, point: None, rows: Rows) -> Facts:
         family, k = model.family, model.layout.n_predictors
-        present = (rows.freq > 0).astype(rows.freq.dtype)
+        # Products that decide about rank are in working precision.
+        present = (rows.freq > 0).astype(float)
         possible = jax.vmap(family.support)(rows.y, rows.aux)
         size = rows.weight * jax.vmap(family.size)(rows.aux) if rows.aux else rows.weight
         y = jnp.where(possible, rows.y, 0.0)
@@ -55,12 +56,12 @@ class Survey(Kernel):
         return Facts(
             gram=gram,
             ones=ones,
-            n_rows=jnp.sum(present),
-            n_obs=jnp.sum(rows.freq),
-            n_bad_y=jnp.sum(present * ~possible),
-            weight=jnp.sum(rows.weight),
-            size=jnp.sum(size),
-            total=jnp.sum(size * y),
+            n_rows=total(present),
+            n_obs=total(rows.freq),
+            n_bad_y=total(present * ~possible),
+            weight=total(rows.weight),
+            size=total(size),
+            total=total(size * y),
         )
 
     def finish(self, model: Model, value: Facts) -> Facts:

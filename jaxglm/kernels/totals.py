@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxglm.kernels.base import Kernel, Model, Rows
+from jaxglm.kernels.base import Kernel, Model, Rows, total
 from jaxglm.kernels.rows import row_terms
 
 
@@ -59,7 +59,8 @@ def weighted_terms(model: Model, point: Point, rows: Rows, scoring: bool):
     if point.start is None:
         terms = row_terms(family, rows.y, eta, rows.aux, point.observed, scoring)
         return eta, w * terms.nll, w[:, None] * terms.score, w[:, None, None] * terms.curvature
-    initial = jax.vmap(family.start, in_axes=(0, 0, None))(rows.y, rows.aux, point.center)
+    center = point.center.astype(rows.y.dtype)
+    initial = jax.vmap(family.start, in_axes=(0, 0, None))(rows.y, rows.aux, center)
     at = jnp.where(point.start, initial, eta)
     terms = row_terms(family, rows.y, at, rows.aux, point.observed, scoring)
     # At a start the quadratic model is taken at `at` but written around theta.
@@ -74,7 +75,7 @@ def pearson_terms(model: Model, eta: jax.Array, rows: Rows) -> tuple[jax.Array, 
     mu = jax.vmap(family.mean)(eta, rows.aux)
     variance = jax.vmap(family.variance)(mu, eta, rows.aux)
     w = rows.weight / variance
-    return jnp.sum(w * (rows.y - mu) ** 2), jnp.sum(w * mu**2)
+    return total(w * (rows.y - mu) ** 2), total(w * mu**2)
 
 
 @dataclass(frozen=True)
@@ -99,15 +100,15 @@ class Newton(Kernel):
     def sums(self, model: Model, rows: Rows, terms: tuple) -> Totals:
         """The value of a block from its :func:`weighted_terms`."""
         eta, nll, score, curvature = terms
-        zero = jnp.zeros((), nll.dtype)
+        zero = jnp.zeros(())
         pearson = (zero, zero) if model.family.dispersion_known else pearson_terms(model, eta, rows)
         information = None
         if self.gram != "none":
             curvature = curvature.astype(jnp.float32) if self.gram == "coarse" else curvature
             information = model.layout.gram_sums(rows.x, curvature)
         return Totals(
-            nll=jnp.sum(nll),
-            size=jnp.sum(jnp.abs(nll)),
+            nll=total(nll),
+            size=total(jnp.abs(nll)),
             gradient=model.layout.gradient_sums(rows.x, score),
             information=information,
             pearson=pearson[0],

@@ -13,8 +13,9 @@ import numpy as np
 
 from jaxglm.design import Constant, Layout
 from jaxglm.errors import Status
+from jaxglm.families import Family
 from jaxglm.kernels import Careful, Compensated, Facts, Joint, Model, Newton, Rows, Survey, Totals, Triangle
-from jaxglm.precision import host
+from jaxglm.precision import FLOAT64, Precision, host
 from jaxglm.solvers import newton, rank, separation, starts
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.newton import Settings, State
@@ -26,6 +27,8 @@ _DEVICE_COEFFICIENTS = 300
 _SMALLEST = -12.0
 #: Mean of such a predictor below which the parameter has vanished.
 _VANISHED = -15.0
+#: What rounding of columns to single precision may leave of one that others explain, per row and unit of spread.
+_ROUNDED = 1e-6
 _PLAIN = Newton()
 
 
@@ -75,7 +78,8 @@ class _Drive:
     @property
     def kernel(self) -> Newton:
         """What a step needs; the curvature for steps only where it differs from the expected one."""
-        return Newton(scoring=self.model.family.has("scoring"))
+        gram = "coarse" if self.settings.product_eps > newton.EPS else "full"
+        return Newton(self.model.family.has("scoring"), gram)
 
     def reduce(self, kernel, point, kind: str):
         self.passes[kind] += 1
@@ -99,7 +103,7 @@ def decide_rank(source: Source, model: Model, facts: Facts) -> tuple[rank.Rank, 
     if not found.doubtful:
         return found, 0
     triangle = np.asarray(source.reduce(Triangle(plain=True), model, None))
-    found = rank.from_triangle(triangle)
+    found = rank.from_triangle(triangle, floor=_ROUNDED * np.sqrt(float(facts.n_rows)) * model.layout.spread())
     # Columns of different predictors never alias each other; the Gram of the survey has no such blocks.
     return found, 1
 
@@ -115,6 +119,7 @@ def solve(
     curvature: str = "late",
     start: np.ndarray | None = None,
     want: tuple[str, ...] = ("expected",),
+    precision: Precision = FLOAT64,
 ) -> Solution:
     """Minimize the negative log-likelihood.
 
@@ -124,16 +129,13 @@ def solve(
     curvature : "late", "never" or "early"; see :class:`~jaxglm.solvers.newton.Settings`
     start : (P,) starting coefficients; by default the family's starting values of each row
     want : kinds of information to return, "expected", "observed"
+    precision : what the rows are kept in
     """
-    family = model.family
-    if family.is_canonical:
-        curvature = "never"
-    elif not family.has_expected:
+    if not model.family.has_expected:
         curvature = "only"
-    settings = Settings(
-        tol=np.asarray(tol), max_iter=np.asarray(max_iter, np.int32), n_obs=np.asarray(facts.n_obs),
-        known_phi=family.dispersion_known, curvature=curvature, quadratic=family.quadratic,
-    )  # fmt: skip
+    spread = model.layout.spread()[found.active]
+    single = precision.single and rank.resolution(facts.gram[found.active][:, found.active], spread) > rank.SINGLE
+    settings = settings_of(model.family, facts, tol, max_iter, curvature, precision, single)
     drive = _Drive(source, model, settings)
     state, held = _begin(drive, facts, found.active, start)
     state, recession = _run(drive, state)
@@ -148,6 +150,17 @@ def solve(
         if float(facts.ones[last] @ np.asarray(state.theta)[last]) < _VANISHED * float(facts.n_rows):
             state, held = _with_status(drive.limited, Status.NO_OVERDISPERSION), last
     return _finish(drive, state, found, held, facts, recession, want)
+
+
+def settings_of(
+    family: Family, facts: Facts, tol: float, max_iter: int, curvature: str, precision: Precision, single: bool
+) -> Settings:
+    """Settings of a solve; `single` for products of columns in single precision."""
+    return Settings(
+        tol=np.asarray(tol), max_iter=np.asarray(max_iter, np.int32), n_obs=np.asarray(facts.n_obs),
+        known_phi=family.dispersion_known, curvature="never" if family.is_canonical else curvature,
+        quadratic=family.quadratic, row_eps=precision.eps, product_eps=newton.SINGLE_EPS if single else newton.EPS,
+    )  # fmt: skip
 
 
 def _begin(drive: _Drive, facts: Facts, active: np.ndarray, start: np.ndarray | None) -> tuple[State, np.ndarray]:

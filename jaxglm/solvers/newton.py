@@ -38,6 +38,8 @@ _FEW_COEFFICIENTS = 16
 #: Share of an exact fit's spread below which residuals are taken as rounding.
 _PERFECT = 1e-7
 _MAX_HALVINGS = 40
+#: Relative rounding of working precision.
+EPS, SINGLE_EPS = float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps)
 _STALL = 4
 
 
@@ -54,6 +56,8 @@ class Settings:
     curvature : "late" switches from expected to observed near the optimum, "never" stays with expected,
         "early" uses observed wherever it is positive definite, "only" has no expected to fall back on
     quadratic : whether nll is quadratic in the coefficients, so that only rounding is left after the first step
+    row_eps : relative rounding of what is computed for a row
+    product_eps : relative rounding of the products in the information
     """
 
     tol: jax.Array
@@ -62,6 +66,8 @@ class Settings:
     known_phi: bool = static()
     curvature: str = static()
     quadratic: bool = static(default=False)
+    row_eps: float = static(default=EPS)
+    product_eps: float = static(default=EPS)
 
 
 class State(NamedTuple):
@@ -138,9 +144,15 @@ def phi_hat(state: State, settings: Settings) -> jax.Array:
     return xp.maximum(state.pearson / df, xp.where(floor > 0, floor, 1.0))
 
 
-def rounding(size: jax.Array) -> jax.Array:
-    """Rounding error of a sum whose terms' absolute values sum to `size`."""
-    return _ROUNDING * float(jnp.finfo(size.dtype).eps) * size
+def rounding(size: jax.Array, settings: Settings) -> jax.Array:
+    """Rounding error of a sum over rows whose terms' absolute values sum to `size`.
+
+    Terms of less precision than the sum are rounded in all directions, so that their errors grow with its root.
+    """
+    eps = float(jnp.finfo(size.dtype).eps)
+    if settings.row_eps > eps:
+        eps = eps + settings.row_eps / namespace(size).sqrt(settings.n_obs)
+    return _ROUNDING * eps * size
 
 
 def advance(
@@ -157,7 +169,7 @@ def advance(
     xp = namespace(state.theta)
     finite = xp.isfinite(totals.nll) & xp.all(xp.isfinite(totals.gradient)) & xp.all(xp.isfinite(totals.information))
     rise = totals.nll - state.value
-    noise = rounding(xp.maximum(totals.size, state.size))
+    noise = rounding(xp.maximum(totals.size, state.size), settings)
     descends = xp.dot(totals.gradient, state.direction) <= 0
     enough = rise <= _ARMIJO * state.fraction * state.slope + noise
     # A rise that rounding may explain is judged by the slope, which keeps more digits than the value.
@@ -166,9 +178,9 @@ def advance(
     if xp is np:
         if accepted:
             return _accept(state, totals, settings, factor, direction)
-        return _halve(state, finite, direction is not None)
+        return _halve(state, finite, direction is not None, settings)
     moved = _accept(state, totals, settings, factor, direction)
-    halved = _halve(state, finite, direction is not None)
+    halved = _halve(state, finite, direction is not None, settings)
     return jax.tree.map(lambda a, b: jnp.where(accepted, a, b), moved, halved)
 
 
@@ -199,7 +211,7 @@ def _accept(
     )  # fmt: skip
     share = 1.0
     if settings.quadratic:
-        left, share = _after_step(totals.pearson, slope, factor, ill)
+        left, share = _after_step(totals.pearson, slope, factor, ill, settings)
         new = new._replace(pearson=left)
     length = xp.where(usable, xp.sqrt(xp.maximum(-slope, 0.0) / phi_hat(new, settings)), xp.inf)
     rate = xp.where(full & xp.isfinite(state.length), length / xp.where(state.length > 0, state.length, 1.0), 1.0)
@@ -215,7 +227,7 @@ def refines(factor: Information) -> jax.Array:
 
 
 def _after_step(
-    pearson: jax.Array, slope: jax.Array, factor: Information, ill: bool
+    pearson: jax.Array, slope: jax.Array, factor: Information, ill: bool, settings: Settings
 ) -> tuple[jax.Array, jax.Array | float]:
     """Pearson chi-squared after a whole step of a quadratic nll, and the share of the step that is left at the end.
 
@@ -224,7 +236,7 @@ def _after_step(
     """
     xp = namespace(pearson)
     pivot = factor.smallest_pivot
-    share = rounding(1.0 / (xp.sqrt(pivot) if ill else pivot))
+    share = _ROUNDING * (EPS / xp.sqrt(pivot) if ill else settings.product_eps / pivot)
     left = pearson + slope
     # A last step, with an accurate gradient, squares it.
     at_end = xp.where(ill | refines(factor), share**2, xp.where(pivot < _WELL_CONDITIONED, 1.0, share))
@@ -259,7 +271,7 @@ def _judge(
     effect = xp.sum(state.active) / xp.maximum(settings.n_obs, 1.0)
     fresh = state.length * xp.sqrt(effect) < settings.tol
     converged = (remaining < settings.tol) & (fresh | settings.quadratic) & usable
-    small = -0.5 * state.slope < rounding(state.size)
+    small = -0.5 * state.slope < rounding(state.size, settings)
     # With such columns rounding of the gradient alone gives steps that no longer shrink.
     flat = usable & (small | ill) & (state.length < 1e-3) & (state.rate > 0.5)
     n_flat = xp.where(flat, state.n_flat + 1, 0)
@@ -297,7 +309,7 @@ def _judge(
     )  # fmt: skip
 
 
-def _halve(state: State, finite: jax.Array, ill: bool) -> State:
+def _halve(state: State, finite: jax.Array, ill: bool, settings: Settings) -> State:
     """The state after a refused trial: half the step, or an end."""
     xp = namespace(state.theta)
     count = state.n_halvings + 1
@@ -306,7 +318,7 @@ def _halve(state: State, finite: jax.Array, ill: bool) -> State:
     fraction = xp.where(unstarted & (count >= 12), 0.0, 0.5 * state.fraction)
     spent = (state.fraction == 0.0) | (count > _MAX_HALVINGS)
     # A short step that fails though its columns went through QR failed by rounding of eta.
-    short = (-0.5 * state.slope < rounding(state.size)) | (ill & finite & (state.length < 1e-3))
+    short = (-0.5 * state.slope < rounding(state.size, settings)) | (ill & finite & (state.length < 1e-3))
     negligible = ~unstarted & short
     status = xp.select(
         [spent & unstarted, negligible, spent & ~finite, spent],

@@ -10,6 +10,8 @@ import numpy as np
 GRAM_TOLERANCE = 1e-6
 #: Residual below which a column is aliased (R's glm: qr tolerance 1e-11).
 QR_TOLERANCE = 1e-11
+#: :func:`resolution` from which products in single precision serve.
+SINGLE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,12 @@ def from_gram(gram: np.ndarray, tolerance: float = GRAM_TOLERANCE) -> Rank:
     return Rank(active, doubtful, {int(j): np.zeros(p) for j in np.flatnonzero(length == 0)})
 
 
-def from_triangle(triangle: np.ndarray, tolerance: float = QR_TOLERANCE) -> Rank:
-    """Modified Gram-Schmidt, twice for each column, over the columns of R with R'R = X'X."""
+def from_triangle(triangle: np.ndarray, tolerance: float = QR_TOLERANCE, floor: np.ndarray | float = 0.0) -> Rank:
+    """Modified Gram-Schmidt, twice for each column, over the columns of R with R'R = X'X.
+
+    `floor` (P,) is the length of what rounding of each column may have made.
+    """
+    floor = np.broadcast_to(floor, triangle.shape[1:])
     length = np.sqrt(np.sum(triangle**2, axis=0))
     p = triangle.shape[1]
     active = np.zeros(p, bool)
@@ -68,7 +74,7 @@ def from_triangle(triangle: np.ndarray, tolerance: float = QR_TOLERANCE) -> Rank
         for _ in range(2):
             residual = residual - basis @ (basis.T @ residual)
         size = np.linalg.norm(residual)
-        if size > tolerance:
+        if size > max(tolerance, floor[j] / length[j]):
             active[j] = True
             basis = np.column_stack([basis, residual / size])
     return Rank(active, False, _dependence(triangle, active))
@@ -87,3 +93,21 @@ def _dependence(triangle: np.ndarray, active: np.ndarray) -> dict[int, np.ndarra
             coefficients[before] = solution / scale
         found[int(j)] = coefficients
     return found
+
+
+def resolution(matrix: np.ndarray, spread: np.ndarray) -> float:
+    """How well products of columns in single precision resolve a positive definite matrix; 1 is best.
+
+    The smallest part of a column that earlier columns do not explain, by the largest, in units of how much each column
+    spreads; columns of which the products are exact (spread 0) do not count.
+    """
+    rounded = spread > 0
+    if not rounded.any():
+        return 1.0
+    length = np.sqrt(np.diagonal(matrix))
+    try:
+        lower = np.linalg.cholesky(matrix / np.outer(length, length))
+    except np.linalg.LinAlgError:
+        return 0.0
+    left = (np.diagonal(lower) * length)[rounded] / spread[rounded]
+    return float((left.min() / left.max()) ** 2)

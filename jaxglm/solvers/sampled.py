@@ -32,7 +32,7 @@ from jaxglm.kernels import (
     Survey,
     Totals,
 )
-from jaxglm.precision import host
+from jaxglm.precision import Precision, host
 from jaxglm.solvers import drive, newton, rank
 from jaxglm.solvers.newton import Settings, State
 from jaxglm.sources import Source
@@ -45,8 +45,6 @@ _LEAST, _MOST = 2**12, 2**16
 _WORTH = 8
 #: How well the sample is fitted, in standard errors of its own.
 _SAMPLE_TOLERANCE = 0.1
-#: Smallest scaled pivot of the sample's information from which products in single precision give a good step.
-_COARSE = 1e-3
 #: Numeric columns from which their products are most of the work.
 _WIDE = 8
 #: The same below which aliasing is looked into.
@@ -94,6 +92,7 @@ def solve(
     max_iter: int,
     curvature: str,
     kind: str,
+    precision: Precision,
     check: Callable[[Facts], None],
     null: Callable[[Facts, np.ndarray], tuple[np.ndarray, int]],
 ) -> Closed | None:
@@ -103,15 +102,16 @@ def solve(
     ----------
     curvature : as in :func:`jaxglm.solvers.drive.solve`
     kind : "expected" or "observed", the information to return
+    precision : what the rows are kept in
     check : raises where the facts of the rows forbid a fit
     null : the null model's constant and the passes it took, from facts and theta
     """
     if not model.family.has_expected:
         return None
-    sample = _fit_sample(source, model, curvature)
+    sample = _fit_sample(source, model, curvature, precision)
     if sample is None:
         return None
-    run = _Run(source, model, kind, tol, sample)
+    run = _Run(source, model, kind, tol, sample, precision)
     facts = run.open(curvature, max_iter)
     if facts is None:
         return None
@@ -128,7 +128,7 @@ def solve(
     return None
 
 
-def _fit_sample(source: Source, model: Model, curvature: str) -> _Sampled | None:
+def _fit_sample(source: Source, model: Model, curvature: str, precision: Precision) -> _Sampled | None:
     p = model.layout.n_coefficients
     size = _LEAST
     while size < max(_PER_COEFFICIENT * p, min(source.n_rows // _SHARE, _MOST)):
@@ -145,12 +145,19 @@ def _fit_sample(source: Source, model: Model, curvature: str) -> _Sampled | None
     if found.doubtful or not found.active.any():
         return None
     solved = drive.solve(
-        few, model, facts, found, tol=_SAMPLE_TOLERANCE, max_iter=50, curvature=curvature, want=("expected",)
-    )
+        few, model, facts, found, tol=_SAMPLE_TOLERANCE, max_iter=50, curvature=curvature, want=("expected",),
+        precision=precision,
+    )  # fmt: skip
     if not solved.status.converged or solved.held.any() or solved.recession is not None:
         return None
-    pivot = float(np.min(np.diagonal(solved.expected.lower) ** 2))
-    return _Sampled(solved.theta, bool(found.active.all()), pivot, facts)
+    whole = bool(found.active.all())
+    # Products of columns that are kept centered and scaled resolve more.
+    spread = model.layout.spread()
+    if whole and spread.any():
+        pivot = rank.resolution(np.asarray(solved.expected.matrix()), spread)
+    else:
+        pivot = float(np.min(np.diagonal(solved.expected.lower) ** 2))
+    return _Sampled(solved.theta, whole, pivot, facts)
 
 
 def _updated(state: State, gradient: np.ndarray) -> np.ndarray:
@@ -168,12 +175,15 @@ def _updated(state: State, gradient: np.ndarray) -> np.ndarray:
 class _Run:
     """The passes over all rows, one after the other; lengths are in standard errors."""
 
-    def __init__(self, source: Source, model: Model, kind: str, tol: float, sample: _Sampled):
+    def __init__(self, source: Source, model: Model, kind: str, tol: float, sample: _Sampled, precision: Precision):
         self.source, self.model, self.kind, self.tol, self.sample = source, model, kind, tol, sample
+        self.precision = precision
         family = model.family
         self.scoring = family.has("scoring")
-        #: Whether products in single precision save time and still give good steps.
-        self.coarse = sample.pivot > _COARSE and any(
+        #: Whether products in single precision are wanted throughout, and resolve the columns.
+        self.single = precision.single and sample.pivot > rank.SINGLE
+        #: Whether they save time and still give good steps.
+        self.coarse = self.single or sample.pivot > rank.SINGLE and any(
             isinstance(part, (Dense, Columns)) and part.n_columns >= _WIDE
             for design in model.layout.designs for part, _ in design.parts
         )  # fmt: skip
@@ -191,19 +201,14 @@ class _Run:
     def open(self, curvature: str, max_iter: int) -> Facts | None:
         """The first pass; None where the way ends here."""
         family, sample = self.model.family, self.sample
-        if family.is_canonical:
-            curvature = "never"
-        rough = sample.whole and self.coarse and not family.quadratic
+        rough = sample.whole and self.coarse and (self.single or not family.quadratic)
         kernel = Joint((Newton(self.scoring, "coarse" if rough else "full"), Survey(products=False)))
         observed = np.asarray(False)
         center = np.asarray(drive.starts.center_of(sample.facts, family.mean_range))
         point = Point(sample.theta, observed, None, center)
         totals, facts = self._reduce(kernel, point, "newton")
         facts = host(facts)
-        self.settings = Settings(
-            tol=np.asarray(self.tol), max_iter=np.asarray(max_iter, np.int32), n_obs=np.asarray(facts.n_obs),
-            known_phi=family.dispersion_known, curvature=curvature, quadratic=family.quadratic,
-        )  # fmt: skip
+        self.settings = drive.settings_of(family, facts, self.tol, max_iter, curvature, self.precision, self.single)
         active = np.ones(len(sample.theta), bool)
         self.state = newton.begin(sample.theta, active, center, self.settings, False)
         if int(facts.n_rows) and not int(facts.n_bad_y) and not np.isfinite(float(totals.nll)):
@@ -261,7 +266,8 @@ class _Run:
         """The last pass; None where its step is refused. It is the end if what then remains is short enough."""
         family, observed = self.model.family, self.kind == "observed"
         quadratic = family.quadratic
-        kernel = Closing(Newton(gram="none" if quadratic else "full"), Statistics(family.dispersion_known))
+        gram = "none" if quadratic else "coarse" if self.single else "full"
+        kernel = Closing(Newton(gram=gram), Statistics(family.dispersion_known))
         point = ClosingPoint(self._point(np.asarray(observed)), null, np.asarray(1.0))
         totals, sums = self._reduce(kernel, point, "closing")
         self.last = (kernel, point)
@@ -321,7 +327,8 @@ class _Run:
         """Share of an error that the step of the closing pass leaves."""
         if not fresh or not self.exact:
             return self.leaves
-        return min(self.leaves, self.leaves * error / max(self.reach + length, 1e-300))
+        rounded = newton.SINGLE_EPS / self.sample.pivot if self.single else 0.0
+        return max(min(self.leaves, self.leaves * error / max(self.reach + length, 1e-300)), rounded)
 
     def _full_rank(self, totals: Totals) -> bool:
         """Whether the information proves that no column depends on others; rows may weigh what they do."""

@@ -40,8 +40,8 @@ class ArraySource(Source):
         self.resident = chunks[0] if len(chunks) == 1 else None
 
     @classmethod
-    def from_rows(cls, rows: Rows) -> ArraySource:
-        """From one block of host arrays; see the class for what is copied."""
+    def from_rows(cls, rows: Rows, owned: bool = False) -> ArraySource:
+        """From one block of host arrays, which may be our own; see the class for what is copied."""
         n, size = len(rows.y), chunk_rows(row_bytes(rows))
         if n <= size:
             return cls([to_device(pad(rows, min(size, bucket(n))))], [n])
@@ -59,7 +59,7 @@ class ArraySource(Source):
             elif counts[-1] == size:
                 ones = made.freq
             chunks.append(made)
-        return cls(chunks, counts, in_place)
+        return cls(chunks, counts, in_place and not owned)
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
         return reduce_chunks(kernel, model, point, list(zip(self._chunks, self._counts, strict=True)))

@@ -198,15 +198,22 @@ def pad(rows: Rows, size: int) -> Rows:
     return padded._replace(freq=freq)
 
 
+def stored_type(a: np.ndarray) -> type:
+    """In which type an array is kept: codes as int32, float32 as it is, other numbers in working precision."""
+    if a.dtype.kind == "i":
+        return np.int32
+    return np.float32 if a.dtype == np.float32 else np.float64
+
+
 def to_device(rows: Rows) -> Rows:
-    """The rows on the default device, floats in working precision; the user's memory is never aliased."""
+    """The rows on the default device; the user's memory is never aliased."""
 
     def place(a):
         if a.ndim == 2:
-            ours = aligned_empty(a.shape)
+            ours = aligned_empty(a.shape, stored_type(a))
             ours[...] = a
             return jax.device_put(ours)
-        return jnp.array(a, dtype=np.int32 if a.dtype.kind == "i" else float, copy=True)
+        return jnp.array(a, dtype=stored_type(a), copy=True)
 
     return jax.tree.map(place, rows)
 

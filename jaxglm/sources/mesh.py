@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
 from jaxglm.precision import host
-from jaxglm.sources.base import Source, block_rows, bucket, cut, pad, reduce_rows
+from jaxglm.sources.base import Source, block_rows, bucket, cut, pad, reduce_rows, stored_type
 
 AXIS = "rows"
 
@@ -38,7 +38,7 @@ class MeshSource(Source):
         share = bucket(-(-n // len(devices)))
         sharding = NamedSharding(mesh, PartitionSpec(AXIS))
         padded = pad(rows, share * len(devices))
-        return cls(jax.tree.map(lambda a: jax.device_put(_typed(a), sharding), padded), mesh, n)
+        return cls(jax.tree.map(lambda a: jax.device_put(a.astype(stored_type(a)), sharding), padded), mesh, n)
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
         return _reduce(kernel, self._mesh, model, point, self._rows)
@@ -48,10 +48,6 @@ class MeshSource(Source):
 
     def replace(self, change: Callable[[Rows], Rows]) -> MeshSource:
         return MeshSource(change(self._rows), self._mesh, self.n_rows)
-
-
-def _typed(a: np.ndarray) -> np.ndarray:
-    return a.astype(np.int32 if np.issubdtype(a.dtype, np.integer) else float)
 
 
 @partial(jax.jit, static_argnames=("kernel", "mesh"))

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from jaxglm import precision
-from jaxglm.design import Categorical, Columns, Constant, Dense, Indicator, Layout, Split, Table, product_coding
+from jaxglm.design import (
+    Categorical,
+    Columns,
+    Constant,
+    Dense,
+    Indicator,
+    Layout,
+    Split,
+    Standardized,
+    Table,
+    product_coding,
+)
 from jaxglm.design import dense as dense_module
 
 #: Sums of fifty products, in another order.
@@ -24,6 +35,7 @@ WIDE = rng.normal(size=(M, 2 * dense_module.PANEL + 5))
 #: A level that no row has, so that empty segments are met.
 F[F == 2] = 3
 TREATMENT = np.array([-1, 0, 1, 2], np.int32)
+CENTER, SCALE = np.array([0.5, -2.0, 30.0]), np.array([1.0, 0.5, 4.0])
 SUM = np.vstack([np.eye(2), -np.ones(2)])
 
 
@@ -50,6 +62,12 @@ def table():
         "whole numbers": (Columns(2), (F, G > 0), np.column_stack([F, G > 0]).astype(float)),
         "wide": (Dense(WIDE.shape[1]), WIDE, WIDE),
         "no columns": (Dense(0), NUMBERS[:, :0], NUMBERS[:, :0]),
+        "standardized": (Standardized(Dense(3), CENTER, SCALE), NUMBERS, CENTER + SCALE * NUMBERS),
+        "standardized columns": (
+            Standardized(Columns(3), CENTER, SCALE),
+            tuple(NUMBERS.T),
+            CENTER + SCALE * NUMBERS,
+        ),
         "full dummies": (Categorical(full), F, f),
         "treatment": (Categorical(treatment), F, f[:, 1:]),
         "levels in another order": (Categorical(indicator([2, -1, 0, 1], 3)), F, f[:, [2, 3, 0]]),
@@ -59,12 +77,13 @@ def table():
         "product": (Categorical(product_coding(treatment, g_treatment)), both, product),
         "product of kinds": (Categorical(product_coding(treatment, sums)), both, mixed),
     }
-    parts = [found[name] for name in ("treatment", "constant", "slopes of sums", "dense")]
-    places = ((2, 0, 5), (1,), (8, 3), (4, 7, 6))
-    whole = np.empty((M, 9))
-    for (_, _, twin), place in zip(parts, places, strict=True):
-        whole[:, place] = twin
-    found["split"] = (Split(tuple(p[0] for p in parts), places), tuple(p[1] for p in parts), whole)
+    for name, numbers in (("split", "dense"), ("split with standardized", "standardized")):
+        parts = [found[part] for part in ("treatment", "constant", "slopes of sums", numbers)]
+        places = ((2, 0, 5), (1,), (8, 3), (4, 7, 6))
+        whole = np.empty((M, 9))
+        for (_, _, twin), place in zip(parts, places, strict=True):
+            whole[:, place] = twin
+        found[name] = (Split(tuple(p[0] for p in parts), places), tuple(p[1] for p in parts), whole)
     return found
 
 
