@@ -11,7 +11,7 @@ from jaxglm.design import Constant, Dense, Layout
 from jaxglm.errors import DataError, FitError, InputError, NotAvailableError, Status, row_count
 from jaxglm.families import suggest
 from jaxglm.fitted import Fit, Options, Witness
-from jaxglm.kernels import Careful, FitPoint, FitSums, Meat, Model, Newton, Point, Statistics, Unsound
+from jaxglm.kernels import Careful, FitPoint, FitSums, Meat, Model, Newton, NullSums, Point, Statistics, Unsound
 from jaxglm.precision import host
 from jaxglm.solvers import drive, newton, sampled, starts
 from jaxglm.solvers.information import Information
@@ -188,6 +188,10 @@ def _null_constant(source, model, facts, theta, has_intercept, has_offset, optio
     # A constant mean is estimated by the mean of y, whatever else is constant.
     if not has_offset and all(isinstance(design, Constant) for design in layout.designs[1:]):
         return np.asarray(starts.on_link_scale(family, float(facts.total) / float(facts.size))), 0
+    if layout.n_predictors == 1 and family.link.multiplicative and family.variance_power is not None:
+        above, below = host(source.reduce(NullSums(), model, None))
+        if above > 0 and 0 < below < np.inf:
+            return np.log(above / below), 1
 
     def with_others(rows):
         """The rows of the null model: what the other predictors add becomes part of their offset."""

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglm.design.base import Element, Rows, by_code, matmul
+from jaxglm.numerics import namespace
 from jaxglm.tree import pytree, static
 
 
@@ -67,17 +68,22 @@ class Indicator(Coding):
 
     @property
     def _slot(self) -> jax.Array:
-        return jnp.where(self.column_of_level < 0, self.width, self.column_of_level)
+        xp = namespace(self.column_of_level)
+        return xp.where(self.column_of_level < 0, self.width, self.column_of_level)
 
     def expand(self, b: jax.Array) -> jax.Array:
         padded = jnp.concatenate([b, jnp.zeros_like(b[:1])]) if self.width else jnp.zeros((1, *b.shape[1:]), b.dtype)
         return padded[self._slot]
 
     def contract(self, h: jax.Array) -> jax.Array:
-        return by_code(h, self._slot, self.width + 1)[: self.width]
+        if namespace(h) is jnp:
+            return by_code(h, self._slot, self.width + 1)[: self.width]
+        whole = np.zeros((self.width + 1, *h.shape[1:]))
+        np.add.at(whole, np.asarray(self._slot), h)
+        return whole[: self.width]
 
     def gram(self, h: jax.Array) -> jax.Array:
-        return jnp.diag(self.contract(h))
+        return namespace(h).diag(self.contract(h))
 
     def table(self) -> jax.Array:
         return self.expand(jnp.eye(self.width))
@@ -101,10 +107,15 @@ class Table(Coding):
         return matmul(self.values, b)
 
     def contract(self, h: jax.Array) -> jax.Array:
-        return jnp.tensordot(self.values.T, h, axes=1, precision=jax.lax.Precision.HIGHEST)
+        if namespace(h) is jnp:
+            return jnp.tensordot(self.values.T, h, axes=1, precision=jax.lax.Precision.HIGHEST)
+        return np.tensordot(np.asarray(self.values).T, h, axes=1)
 
     def gram(self, h: jax.Array) -> jax.Array:
-        return matmul(self.values.T * h, self.values)
+        if namespace(h) is jnp:
+            return matmul(self.values.T * h, self.values)
+        values = np.asarray(self.values)
+        return (values.T * h) @ values
 
     def table(self) -> jax.Array:
         return self.values

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxglm.design.base import Element, Rows, by_code, matmul
 from jaxglm.design.standardized import Standardized, moments
+from jaxglm.numerics import namespace
 from jaxglm.tree import pytree, static
 
 #: Columns of a panel of X'WX: wide designs compute the lower triangle panel by panel, which saves close to half.
@@ -60,10 +61,10 @@ class Dense(Element):
     def gram(self, sums: tuple[jax.Array, ...]) -> jax.Array:
         if len(sums) == 1:
             return sums[0]
-        width = self.width
-        lower = jnp.concatenate([jnp.pad(s, ((0, 0), (0, width - s.shape[1]))) for s in sums])
-        row = jnp.arange(width)
-        return jnp.where(row[:, None] >= row[None, :], lower, lower.T)
+        width, xp = self.width, namespace(sums[0])
+        lower = xp.concatenate([xp.pad(s, ((0, 0), (0, width - s.shape[1]))) for s in sums])
+        row = xp.arange(width)
+        return xp.where(row[:, None] >= row[None, :], lower, lower.T)
 
     @property
     def _edges(self) -> list[int]:

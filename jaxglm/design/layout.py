@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglm.design.base import Design, Element, Rows
+from jaxglm.numerics import namespace
 from jaxglm.tree import pytree
 
 
@@ -58,7 +59,8 @@ class Layout:
     def gradient_of(self, sums: list[jax.Array]) -> jax.Array:
         """X' score from its sums, (P,)."""
         elements = self._elements
-        whole = jnp.concatenate([e.part.contract(s) for e, s in zip(elements, sums, strict=True)])
+        parts = [e.part.contract(s) for e, s in zip(elements, sums, strict=True)]
+        whole = namespace(parts[0]).concatenate(parts)
         return whole if _sorted(elements) else whole[_order(elements)]
 
     def gram(self, x: Rows, curvature: jax.Array) -> jax.Array:
@@ -88,7 +90,8 @@ class Layout:
             for j, o in enumerate(elements[:i]):
                 full[i][j] = e.part.contract(o.part.contract(sums[i][j].T).T)
                 full[j][i] = full[i][j].T
-        whole = jnp.concatenate([jnp.concatenate(row, axis=1) for row in full], axis=0)
+        xp = namespace(full[0][0])
+        whole = xp.concatenate([xp.concatenate(row, axis=1) for row in full], axis=0)
         if _sorted(elements):
             return whole
         order = _order(elements)

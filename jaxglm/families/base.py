@@ -43,6 +43,8 @@ class Family(ABC):
         row of weight w has dispersion phi / w, False if its log density counts w times.
     support_text : str
         The support of y in words, for messages.
+    variance_power : float or None
+        The p of a variance that is mu^p.
     limit : float or None
         Value of the last predictor at which the family has become a simpler one to rounding
         (Poisson within negative binomial); the fit starts there and may end there.
@@ -56,6 +58,7 @@ class Family(ABC):
     linear_in_y: ClassVar[bool] = True
     prior_divides_phi: ClassVar[bool] = False
     support_text: ClassVar[str] = "any finite number"
+    variance_power: ClassVar[float | None] = None
     limit: ClassVar[float | None] = None
     link: Link
 

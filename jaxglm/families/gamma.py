@@ -25,6 +25,7 @@ class Gamma(Family):
     link: Link = field(default_factory=Inverse)
 
     name = "gamma"
+    variance_power = 2.0
     dispersion_known = False
     mean_range = "positive"
     canonical = Inverse

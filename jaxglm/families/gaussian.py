@@ -32,6 +32,7 @@ class Gaussian(Family):
     link: Link = field(default_factory=Identity)
 
     name = "gaussian"
+    variance_power = 0.0
     dispersion_known = False
     prior_divides_phi = True
 

@@ -26,6 +26,7 @@ class InverseGaussian(Family):
     link: Link = field(default_factory=InverseSquared)
 
     name = "inverse_gaussian"
+    variance_power = 3.0
     dispersion_known = False
     mean_range = "positive"
     canonical = InverseSquared

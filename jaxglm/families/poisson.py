@@ -29,6 +29,7 @@ class Poisson(Family):
     link: Link = field(default_factory=Log)
 
     name = "poisson"
+    variance_power = 1.0
     mean_range = "positive"
     canonical = Log
     support_text = "numbers >= 0 (counts)"

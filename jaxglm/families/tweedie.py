@@ -93,6 +93,10 @@ class Tweedie(Family):
         log_mu = self.link.log_inverse(eta[0])
         return self._moment(log_mu, 2.0 - self.power) - y * self._moment(log_mu, 1.0 - self.power)
 
+    @property
+    def variance_power(self) -> jax.Array:
+        return self.power
+
     def variance(self, mu, eta, aux: Aux) -> jax.Array:
         return mu**self.power
 

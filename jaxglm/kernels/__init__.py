@@ -6,7 +6,7 @@ from jaxglm.kernels.distribution import Anscombe, Given, Tails
 from jaxglm.kernels.meat import Meat
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
 from jaxglm.kernels.rows import row_terms
-from jaxglm.kernels.statistics import Closing, ClosingPoint, FitPoint, FitSums, Statistics
+from jaxglm.kernels.statistics import Closing, ClosingPoint, FitPoint, FitSums, NullSums, Statistics
 from jaxglm.kernels.survey import Facts, Survey
 from jaxglm.kernels.totals import Newton, Point, Totals
 from jaxglm.kernels.triangle import Triangle
@@ -33,6 +33,7 @@ __all__ = [
     "Movement",
     "Moves",
     "Newton",
+    "NullSums",
     "Pair",
     "Point",
     "Predictions",

@@ -95,3 +95,20 @@ class Closing(Kernel):
 
     def finish(self, model: Model, value: tuple[Totals, FitSums]) -> tuple[Totals, FitSums]:
         return self.newton.finish(model, value[0]), value[1]
+
+
+@dataclass(frozen=True)
+class NullSums(Kernel):
+    """Two sums of which the ratio is the factor c in the means ``c exp(offset)`` of the null model.
+
+    They solve its one equation, sum of w (y - mu) mu / V(mu) = 0, where the link is the log and V = mu^p
+    (``family.variance_power``).
+    """
+
+    def map(self, model: Model, point: None, rows: Rows) -> tuple[jax.Array, jax.Array]:
+        power = model.family.variance_power
+        offset = rows.offset[:, 0]
+        return (
+            total(rows.weight * rows.y * jnp.exp((1.0 - power) * offset)),
+            total(rows.weight * jnp.exp((2.0 - power) * offset)),
+        )

@@ -29,12 +29,15 @@ class Link(ABC):
     recedes : tuple of bool
         Whether mu reaches the lower (0), the upper (1 or infinity) end of its range only as eta goes to
         minus, plus infinity; such ends make infinite estimates possible (separation).
+    multiplicative : bool
+        Whether adding to eta multiplies mu.
     """
 
     name: ClassVar[str]
     range: ClassVar[str] = "real"
     valid_eta: ClassVar[str] = "real"
     recedes: ClassVar[tuple[bool, bool]] = (False, False)
+    multiplicative: ClassVar[bool] = False
 
     @abstractmethod
     def link(self, mu: jax.Array) -> jax.Array:

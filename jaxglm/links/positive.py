@@ -20,6 +20,7 @@ class Log(Link):
 
     name = "log"
     range = "positive"
+    multiplicative = True
     recedes = (True, True)
 
     def link(self, mu: jax.Array) -> jax.Array:

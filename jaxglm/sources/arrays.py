@@ -15,8 +15,8 @@ from jaxglm.sources.storage import Window, is_leaf, on_host, row_bytes
 
 #: Bytes of a design from which it is read where it lies; less is copied, so that later writes of the user do no harm.
 ALIASED_BYTES = 2**25
-#: Rows of each level of a factor that a sample has where there are so many.
-ROWS_OF_A_LEVEL = 40
+#: Rows of each level of a factor that a sample has where there are so many: enough that also a rare outcome occurs.
+ROWS_OF_A_LEVEL = 160
 
 
 class ArraySource(Source):
@@ -98,7 +98,9 @@ class ArraySource(Source):
             codes = np.concatenate([np.asarray(a)[:m] for a, m in zip(pieces, self._counts, strict=True)])
             rare = np.bincount(codes) * share < ROWS_OF_A_LEVEL
             at = np.flatnonzero(rare[codes])
-            by_level = at[np.argsort(codes[at], kind="stable")]
+            few = codes[at].astype(np.int16) if len(rare) < 2**15 else codes[at]
+            # Of numbers so short a stable sort is one by digits.
+            by_level = at[np.argsort(few, kind="stable")]
             first = np.flatnonzero(np.diff(codes[by_level], prepend=-1))
             rank = np.arange(len(by_level)) - np.repeat(first, np.diff(first, append=len(by_level)))
             found.append(by_level[rank < ROWS_OF_A_LEVEL])

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
-from jaxglm.precision import Tiered, aligned_empty, in_threads, threads
+from jaxglm.precision import Tiered, aligned_empty, host, in_threads, threads
 from jaxglm.sources.storage import block_of, plain, row_bytes
 
 #: Most rows of a chunk, by platform: a chunk is one call of a compiled kernel.
@@ -119,11 +119,6 @@ def reduce_rows(
     return jax.lax.fori_loop(0, n_blocks, body, kernel.zero(like))
 
 
-def _whole_chunk(kernel: Kernel, model: Model, point: Any, rows: Rows, block: int) -> Any:
-    """The finished value of rows that are one chunk."""
-    return kernel.finish(model, reduce_rows(kernel, model, point, rows, block))
-
-
 def _add_chunk(kernel: Kernel, model: Model, point: Any, rows: Rows, count: jax.Array, block: int, total: Any) -> Any:
     """Value of one chunk combined with those before it."""
     return kernel.combine(total, reduce_rows(kernel, model, point, rows, block, count))
@@ -134,12 +129,12 @@ def _map_chunk(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
     return kernel.map(model, point, plain(rows))
 
 
-_whole = Tiered(_whole_chunk, static_argnums=(0, 4))
+_whole = Tiered(reduce_rows, static_argnums=(0, 4))
 _add = jax.jit(_add_chunk, static_argnums=(0, 5), donate_argnums=6)
 _map = Tiered(_map_chunk, static_argnums=0)
 _shape = jax.jit(_map_chunk, static_argnums=0)
-_finish = jax.jit(lambda kernel, model, value: kernel.finish(model, value), static_argnums=0)
-_combine = jax.jit(lambda kernel, a, b: kernel.combine(a, b), static_argnums=0, donate_argnums=1)
+_finish_there = jax.jit(lambda kernel, model, value: kernel.finish(model, value), static_argnums=0)
+_combine_there = jax.jit(lambda kernel, a, b: kernel.combine(a, b), static_argnums=0, donate_argnums=1)
 
 
 def _little(rows: Rows) -> bool:
@@ -161,7 +156,8 @@ def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: Iterable[tup
     known = isinstance(chunks, list)
     if known and len(chunks) == 1:
         rows, _ = chunks[0]
-        return (_whole.quick if _little(rows) else _whole)(kernel, model, point, rows, block_rows(model, rows))
+        total = (_whole.quick if _little(rows) else _whole)(kernel, model, point, rows, block_rows(model, rows))
+        return _finish(kernel, model, total)
     workers = min(threads(), len(chunks)) if known else 1
     if workers <= 1:
         total = _add_chunks(kernel, model, point, chunks)
@@ -169,6 +165,21 @@ def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: Iterable[tup
         jobs = [partial(_add_chunks, kernel, model, point, chunks[k::workers], True) for k in range(workers)]
         total = reduce(partial(_combine, kernel), in_threads(jobs))
     return _finish(kernel, model, total)
+
+
+def _finish(kernel: Kernel, model: Model, value: Any) -> Any:
+    """What a kernel gives; where the device is the host by NumPy, since to compile it would take longer."""
+    if jax.default_backend() != "cpu":
+        return _finish_there(kernel, model, value)
+    with np.errstate(all="ignore"):
+        return kernel.finish(model, host(value))
+
+
+def _combine(kernel: Kernel, a: Any, b: Any) -> Any:
+    """The values of two threads together."""
+    if jax.default_backend() != "cpu" or not kernel.additive:
+        return _combine_there(kernel, a, b)
+    return jax.tree.map(np.add, host(a), host(b))
 
 
 def _add_chunks(
@@ -202,7 +213,7 @@ def stored_type(a: np.ndarray) -> type:
     """In which type an array is kept: codes as int32, float32 as it is, other numbers in working precision."""
     if a.dtype.kind == "i":
         return np.int32
-    return np.float32 if a.dtype == np.float32 else np.float64
+    return np.float32 if a.dtype == np.float32 else float
 
 
 def to_device(rows: Rows) -> Rows:

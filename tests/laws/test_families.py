@@ -152,6 +152,8 @@ def test_samples_have_the_declared_moments(name):
             error = np.std(draws) / np.sqrt(count) + 1e-12
             moments[key].append(abs(np.mean(draws) - want) / error)
         assert expected > 0
+        if family.variance_power is not None:
+            np.testing.assert_allclose(variance, mu**family.variance_power, rtol=DEVIANCE)
     assert {key: max(z) for key, z in moments.items() if max(z) > SIGMA} == {}
 
 

@@ -66,6 +66,19 @@ def test_few_passes_give_the_same_fit(name, monkeypatch):
         np.testing.assert_allclose(getattr(quick, figure), getattr(plain, figure), rtol=SAME_SUM, err_msg=figure)
 
 
+@pytest.mark.parametrize("family", ["poisson", "gamma", jg.Tweedie(power=1.5)])
+def test_the_null_model_of_a_log_link_has_a_closed_form(family):
+    """One pass gives what a fit of the constant does."""
+    rng = np.random.default_rng(5)
+    offset = rng.normal(size=300)
+    y = rng.gamma(3.0, np.exp(offset)) if family != "poisson" else rng.poisson(3.0 * np.exp(offset)).astype(float)
+    family = jg.Gamma(link="log") if family == "gamma" else family
+    res = jg.fit(rng.normal(size=(300, 1)), y, family, offset=offset)
+    alone = jg.fit(np.empty((300, 0)), y, family, offset=offset)
+    assert res.n_passes["null"] == 1
+    np.testing.assert_allclose(res.null_deviance, alone.deviance, rtol=SAME_SUM)
+
+
 def test_what_is_not_plain_is_left_to_the_other_way():
     data = made("binomial")
     data["twice"] = 2 * data["x"]
