@@ -33,6 +33,9 @@ class Family(ABC):
         True when phi is 1 by definition; else it is estimated by Pearson chi2 / df.
     mean_range : "real", "positive" or "unit"
         Where the mean must lie (an open set).
+    mean_fixes_variance : bool
+        Whether the variance is a function of the mean with nothing left to estimate (binomial, Poisson); R then
+        studentizes residuals by 1.
     canonical : type of Link, or None
         The link for which observed and expected information agree.
     linear_in_y : bool
@@ -53,6 +56,7 @@ class Family(ABC):
     name: ClassVar[str]
     predictors: ClassVar[tuple[str, ...]] = ("mean",)
     dispersion_known: ClassVar[bool] = True
+    mean_fixes_variance: ClassVar[bool] = False
     mean_range: ClassVar[str] = "real"
     canonical: ClassVar[type[Link] | None] = Identity
     linear_in_y: ClassVar[bool] = True

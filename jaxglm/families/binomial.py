@@ -31,6 +31,7 @@ class Binomial(Family):
 
     name = "binomial"
     mean_range = "unit"
+    mean_fixes_variance = True
     canonical = Logit
     support_text = "0/1, two labels, or proportions between 0 and 1"
 

@@ -31,6 +31,7 @@ class Poisson(Family):
     name = "poisson"
     variance_power = 1.0
     mean_range = "positive"
+    mean_fixes_variance = True
     canonical = Log
     support_text = "numbers >= 0 (counts)"
 

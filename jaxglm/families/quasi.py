@@ -22,7 +22,7 @@ from jaxglm.tree import pytree, static
 class _NoDistribution:
     """Takes away what needs a distribution; as in R the log-likelihood and the AIC are NaN."""
 
-    dispersion_known = False
+    dispersion_known, mean_fixes_variance = False, False
     logpdf, cdf, sf, below, sample = Family.logpdf, Family.cdf, Family.sf, Family.below, Family.sample
 
 

@@ -1,8 +1,10 @@
 """Kernels: what is summed, combined or computed over rows."""
 
 from jaxglm.kernels.base import Joint, Kernel, Model, RowMap, Rows
+from jaxglm.kernels.checks import Added, AddedPoint, AddedSums, Moments, MomentSums, Observed
 from jaxglm.kernels.compensated import Careful, Compensated, Pair
 from jaxglm.kernels.distribution import Anscombe, Given, Tails
+from jaxglm.kernels.influence import Changes, Deletion, DeletionPoint
 from jaxglm.kernels.meat import Meat
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
 from jaxglm.kernels.rows import row_terms
@@ -16,12 +18,18 @@ __all__ = [
     "Anscombe",
     "Given",
     "Tails",
+    "Added",
+    "AddedPoint",
+    "AddedSums",
     "Boundaries",
     "Careful",
+    "Changes",
     "Closing",
     "ClosingPoint",
     "Columns",
     "Compensated",
+    "Deletion",
+    "DeletionPoint",
     "Dependence",
     "Facts",
     "FitPoint",
@@ -30,10 +38,13 @@ __all__ = [
     "Kernel",
     "Meat",
     "Model",
+    "Moments",
+    "MomentSums",
     "Movement",
     "Moves",
     "Newton",
     "NullSums",
+    "Observed",
     "Pair",
     "Point",
     "Predictions",

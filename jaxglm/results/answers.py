@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import Covariance
+from jaxglm.results.influence import Influence, influence
 from jaxglm.results.labels import Labels
 
 
@@ -24,5 +25,8 @@ class Answers:
     # -- effects -----------------------------------------------------------------------------------------------
 
     # -- influence and checks ----------------------------------------------------------------------------------
+    def influence(self) -> Influence:
+        """Leverage, Cook's distance and the other measures of what each row does to the fit, as R has them."""
+        return influence(self)
 
     # -- files -------------------------------------------------------------------------------------------------

@@ -89,6 +89,10 @@ class Information:
         inverse = _forward(self.lower, xp.eye(len(self.scale), dtype=self.lower.dtype)) / self.scale
         return xp.where(self.active[None, :] & self.active[:, None], inverse, 0.0)
 
+    def root(self) -> jax.Array:
+        """G with G G' = inverse information, (P, P); zero where not active."""
+        return self._root_inverse().T
+
     def inverse(self) -> jax.Array:
         """Inverse information, (P, P)."""
         root = self._root_inverse()
