@@ -56,8 +56,7 @@ class Subject:
     ----------
     fit : Fit
     names : tuple of str, one a coefficient
-    terms : tuple of (label, positions of its coefficients), of all predictors
-    constants : positions of the intercepts
+    terms : tuple of (label, positions of its coefficients), of all predictors, without intercepts
     gathered : sums over the rows, or why there are none
     infinite, dependent : coefficients without a finite estimate, and aliased ones with what they equal, in words
     """
@@ -65,7 +64,6 @@ class Subject:
     fit: Fit
     names: tuple[str, ...]
     terms: tuple[tuple[str, tuple[int, ...]], ...]
-    constants: tuple[int, ...]
     gathered: Gathered | str
     infinite: tuple[str, ...]
     dependent: tuple[str, ...]
@@ -123,7 +121,7 @@ def aliasing(s: Subject) -> Finding:
 
 def inflation(s: Subject) -> Finding:
     """Generalized variance inflation of every term (Fox and Monette 1992)."""
-    found = collinearity.inflation(s.fit, s.terms, s.constants)
+    found = collinearity.inflation(s.fit, s.terms)
     if len(found) < 2:
         return _skip("collinearity", "It takes at least two terms besides the intercept.")
     square = {label: value.adjusted**2 for label, value in found.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ class Inflation(NamedTuple):
     adjusted: float
 
 
-def inflation(fit: Fit, terms, constants) -> dict[str, Inflation]:
+def inflation(fit: Fit, terms: Sequence[tuple[str, tuple[int, ...]]]) -> dict[str, Inflation]:
     """Generalized variance inflation factors (Fox and Monette 1992), as ``car::vif`` in R; cost O(P^3) a term.
 
     det(R_t) det(R_other) / det(R), with R the correlations of the estimated coefficients besides the intercept, from
@@ -28,7 +29,7 @@ def inflation(fit: Fit, terms, constants) -> dict[str, Inflation]:
     Parameters
     ----------
     terms : sequence of (label, positions of its coefficients)
-    constants : positions of the intercepts, which are left out
+        All but the intercepts.
 
     Returns
     -------
@@ -38,7 +39,7 @@ def inflation(fit: Fit, terms, constants) -> dict[str, Inflation]:
     with precision.scope(), np.errstate(all="ignore"):
         inverse = np.asarray(fit.bread.inverse())
     found: dict[str, Inflation] = {}
-    usable = fit.active & ~np.isin(np.arange(len(inverse)), constants)
+    usable = fit.active & np.isin(np.arange(len(inverse)), [j for _, columns in terms for j in columns])
     for mine in blocks(fit):
         kept = mine[usable[mine]]
         se = np.sqrt(np.diagonal(inverse)[kept])

@@ -64,6 +64,16 @@ class ArrayIntake:
         return np.array([False] * self.design.n_columns + list(without_formula(self.family)[1]))
 
     @property
+    def numeric_places(self) -> dict[str, int]:
+        """Positions of the coefficients of the columns of X, by name."""
+        return {name: j for j, name in enumerate(self.columns, int(self.intercept))}
+
+    @property
+    def term_places(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """The columns of X as terms of one coefficient each."""
+        return tuple((name, (j,)) for name, j in self.numeric_places.items())
+
+    @property
     def has_intercept(self) -> bool:
         return self.intercept or self.constant
 

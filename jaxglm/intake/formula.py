@@ -82,6 +82,28 @@ class FormulaIntake:
         return np.array([False] * count + list(without_formula(self.family, len(self.specs))[1]))
 
     @property
+    def term_places(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Label of each term and positions of its coefficients, of all predictors; intercepts are left out."""
+        found, start = [], 0
+        for predictor, spec in zip(self.family.predictors, self.specs, strict=False):
+            for term, made in zip(spec.terms, spec.structure, strict=True):
+                label = f"{predictor}: {term.label}" if self.named else term.label
+                if any(made.blocks):
+                    found.append((label, tuple(start + j for j in term.columns)))
+            start += len(spec.names)
+        return tuple(found)
+
+    @property
+    def numeric_places(self) -> dict[str, int]:
+        """Positions of the mean's coefficients of plain numbers, by name of the column."""
+        numeric = {}
+        for term, made in zip(self.spec.terms, self.spec.structure, strict=True):
+            factors = [self.spec.factors[i] for i in made.factors]
+            if len(factors) == 1 and factors[0].levels is None and factors[0].fields is None:
+                numeric[factors[0].expr.name] = term.columns[0]
+        return numeric
+
+    @property
     def has_intercept(self) -> bool:
         return self.spec.has_intercept
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import Covariance
+from jaxglm.results.diagnosis import Diagnosis, diagnose
 from jaxglm.results.influence import Influence, influence
 from jaxglm.results.labels import Labels
 
@@ -28,5 +29,9 @@ class Answers:
     def influence(self) -> Influence:
         """Leverage, Cook's distance and the other measures of what each row does to the fit, as R has them."""
         return influence(self)
+
+    def diagnose(self) -> Diagnosis:
+        """Checks of the model in words: what was found, whether it matters, what to do; some passes over the rows."""
+        return diagnose(self)
 
     # -- files -------------------------------------------------------------------------------------------------
