@@ -21,6 +21,8 @@ LOOK, PROBLEM = 0.05, 0.001
 MUCH = 1.5
 #: Squares of the adjusted generalized variance inflation from which standard errors suffer.
 INFLATED, DOMINATED = 5.0, 10.0
+#: Share of rows far out in leverage and residual that is usual.
+SOME = 1e-4
 
 
 @dataclass(frozen=True)
@@ -197,8 +199,8 @@ def zeros(s: Subject) -> Finding:
     remedy = ""
     if verdict != "ok" and z > 0:
         remedy = (
-            "More rows are 0 than the fitted counts explain: try negative_binomial, or model in two parts whether a row "
-            "is 0 and how large the others are."
+            "More rows are 0 than the fitted counts explain: try negative_binomial, or two models: whether a row is 0, "
+            "and how large the others are."
         )
     elif verdict != "ok":
         remedy = "Fewer rows are 0 than the fitted counts explain: were zeros left out when the data was collected?"
@@ -295,16 +297,20 @@ def influential(s: Subject) -> Finding:
     if rows.influence is None:
         return _skip(name, "The information of this fit has no inverse.")
     found = rows.influence
-    verdict = "problem" if found.most > 1 or found.alone else "look" if found.both else "ok"
+    striking = found.striking > SOME * s.fit.nobs
+    verdict = "problem" if found.most > 1 or found.alone else "look" if found.most > 0.5 or striking else "ok"
     remedy = ""
     if found.alone:
-        remedy = f"{found.alone:,} rows alone determine a coefficient and are fitted exactly; its estimate rests on them. "
+        remedy = (
+            f"{found.alone:,} rows alone determine a coefficient and are fitted exactly; its estimate rests on them. "
+        )
     if verdict != "ok":
         remedy += "Check the values of the rows named, and see how the estimates change without them: res.influence()."
-    figure = f"largest Cook's distance {found.most:.3g}; {found.far:,} rows above 4/n, {found.both:,} of them with "
-    figure += "leverage above 3p/n"
+    figure = f"largest Cook's distance {found.most:.3g}, {found.far:,} rows above 4/n; {found.striking:,} rows with "
+    figure += "leverage above 3p/n and a residual above 3"
     return Finding(name, figure, verdict, remedy, found.most, rows=found.rows if verdict != "ok" else (),
-                   numbers={"above_4_over_n": float(found.far), "leverage_above_2p_over_n": float(found.high)})  # fmt: skip
+                   numbers={"above_4_over_n": float(found.far), "leverage_above_2p_over_n": float(found.high),
+                            "striking": float(found.striking), "alone": float(found.alone)})  # fmt: skip
 
 
 def _list(words: tuple[str, ...], most: int = 5) -> str:

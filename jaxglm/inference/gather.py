@@ -26,7 +26,11 @@ _NOTHING = 1e-8
 #: Rows that a finding names.
 NAMED = 5
 
+#: Share of the null deviance that rounding leaves of an exact fit.
+_EXACT = 1e-20
+
 _SURVEY = "Under prob_weights there is no likelihood to judge by."
+_BROKEN = "The information of this fit has no inverse."
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ class Influenced:
     Attributes
     ----------
     most : largest Cook's distance
-    far, high, both : rows with Cook's distance above 4/n, with leverage above 2p/n, with the first and leverage above
-        3p/n
+    far, high : rows with Cook's distance above 4/n, and with leverage above 2p/n
+    striking : rows with leverage above 3p/n and a residual of more than three standard deviations
     alone : rows of leverage 1
     rows : positions of the rows to look at, worst first
     """
@@ -45,7 +49,7 @@ class Influenced:
     most: float
     far: int
     high: int
-    both: int
+    striking: int
     alone: int
     rows: tuple[int, ...]
 
@@ -101,23 +105,24 @@ def gather(fit: Fit, numeric: Mapping[str, int], weighted: bool) -> Gathered:
     if not (family.has_expected and family.has("variance") and family.has("mean")):
         no_spread = "This family does not say how much a squared residual varies."
     no_zeros = _no_zeros(family, bounded, survey, weighted)
-    no_spread = no_spread or ("" if sound else "The information of this fit has no inverse.")
-    kernel = Moments(fourth=not no_spread and family.dispersion_known, zero=not no_zeros and sound)
+    no_spread = no_spread or ("" if sound else _BROKEN)
+    kernel = Moments(fourth=not no_spread and family.dispersion_known, zeros=not no_zeros and sound)
     with precision.scope():
         sums = host(source.reduce(kernel, fit.model, fit.coefficients))
     binary = bounded and float(sums.other) == 0
     if binary:
         no_spread = "With single 0/1 outcomes Pearson chi2 tells nothing of dispersion; see calibration."
-    found = {"no_spread": no_spread, "no_zeros": no_zeros, "no_scores": _SURVEY if survey else ""}
+    no_scores = _SURVEY if survey else _BROKEN if not sound else ""
+    if fit.deviance <= _EXACT * abs(fit.null_deviance):
+        no_scores = "The model fits the response exactly."
+    found = {"no_spread": no_spread, "no_zeros": no_zeros, "no_scores": no_scores}
     if kernel.fourth and not binary:
         found["spread"] = float(sums.spread) - _taken(fit, sums.pull)
-    if kernel.zero:
+    if kernel.zeros:
         spread = float(sums.zero_spread) - _taken(fit, sums.zero_pull)
         found["zeros"] = (float(sums.zeros), float(sums.expected), spread)
-    if sound and not survey:
+    if not no_scores:
         found["link"], found["curvature"] = _scores(fit, source, sums, numeric)
-    elif not sound:
-        found["no_scores"] = "The information of this fit has no inverse."
     found["no_hosmer"] = _no_hosmer(binary, survey, weighted)
     if not found["no_hosmer"]:
         found["hosmer"] = hosmer(fit, source)
@@ -223,11 +228,12 @@ def _influence(fit: Fit) -> Influenced:
     for part in influence.chunks(fit):
         cook, hat = part["cooks_distance"], part["hat"]
         far, alone = cook > 4.0 / n, hat >= 1.0
-        both = far & (hat > 3.0 * rank / n)
-        counts += [int(np.sum(v)) for v in (far, hat > 2.0 * rank / n, both, alone)]
+        with np.errstate(all="ignore"):
+            striking = (hat > 3.0 * rank / n) & (cook * rank * (1.0 - hat) > 9.0 * hat)
+        counts += [int(np.sum(v)) for v in (far, hat > 2.0 * rank / n, striking, alone)]
         most = max(most, float(np.nanmax(cook, initial=0.0)))
-        # Rows that fix a coefficient come first, then those that are far out in both ways, then the others.
-        rated = np.where(alone, np.inf, np.where(far, cook, 0.0) + 1e6 * np.where(both, cook, 0.0))
+        # Rows that fix a coefficient come first, then those that move the estimates, then those far out in both ways.
+        rated = np.where(alone, np.inf, np.where((cook > 0.5) | striking, cook, 0.0))
         position = np.concatenate([position, start + np.flatnonzero(rated > 0)])
         size = np.concatenate([size, rated[rated > 0]])
         kept = influence.largest(size, NAMED)

@@ -45,12 +45,12 @@ class Moments(Kernel):
     fourth : bool
         Variances of squared Pearson residuals. Where the variance is a function V of the mean the fourth cumulant
         over V^2 is V'^2 / V + V'' (Jorgensen 1997, section 2.2.3), which needs no more of the family than V.
-    zero : bool
+    zeros : bool
         Probabilities of y = 0.
     """
 
     fourth: bool = True
-    zero: bool = True
+    zeros: bool = True
 
     def map(self, model: Model, point: jax.Array, rows: Rows) -> MomentSums:
         family, layout = model.family, model.layout
@@ -64,7 +64,7 @@ class Moments(Kernel):
             prior = 1.0 if rows.prior is None else rows.prior
             spread = jnp.sum(freq * (2.0 + excess / prior))
             pull = layout.gradient_sums(rows.x, freq[:, None] * slopes)
-        if self.zero:
+        if self.zeros:
             one = jnp.ones(())
 
             def nothing(e, aux):
@@ -85,7 +85,7 @@ class Moments(Kernel):
         return value._replace(
             columns=whole(value.columns),
             pull=whole(value.pull) if self.fourth else None,
-            zero_pull=whole(value.zero_pull) if self.zero else None,
+            zero_pull=whole(value.zero_pull) if self.zeros else None,
         )
 
 

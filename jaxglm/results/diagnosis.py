@@ -106,7 +106,9 @@ def diagnose(res: Results) -> Diagnosis:
     """See :meth:`jaxglm.results.results.Results.diagnose`."""
     fit, labels = res.fit, res.labels
     gathered = "It needs the fitted rows, which were not kept; refit with keep_data=True."
-    if fit.source is not None:
+    if not fit.status.converged:
+        gathered = "The estimates are no maximum of the likelihood; see above, and ask again once they are."
+    elif fit.source is not None:
         numeric = {name: j for name, j in res.intake.numeric_places.items() if fit.active[j]}
         gathered = gather(fit, numeric, "var_weights" in labels.weights)
     subject = Subject(

@@ -90,7 +90,7 @@ class Influence:
 
     @property
     def dfbetas(self) -> pd.DataFrame:
-        """Change of each coefficient by leaving the row out, in standard errors; n x P numbers, a pass at every call."""
+        """Change of each coefficient by leaving the row out, in standard errors; (n, P), a pass at every call."""
         return self._by_coefficient(deletion.changes(self.fit))
 
     @property
@@ -118,7 +118,9 @@ class Influence:
 
     def __repr__(self) -> str:
         p = int(self.fit.active[deletion.blocks(self.fit)[0]].sum())
-        head = f"Influence of {self.fit.n_rows:,} rows; the largest by Cook's distance (4 / n is {4 / self.fit.nobs:.2g}, "
+        head = (
+            f"Influence of {self.fit.n_rows:,} rows; the largest by Cook's distance (4 / n is {4 / self.fit.nobs:.2g}, "
+        )
         head += f"3 p / n is {3 * p / self.fit.nobs:.2g}):"
         return f"{head}\n{self.top(_SHOWN).to_string(float_format=lambda v: f'{v:.4g}')}"
 
