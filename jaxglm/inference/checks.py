@@ -150,7 +150,7 @@ def dispersion(s: Subject) -> Finding:
         return _skip(name, rows)
     if rows.spread is None:
         return _skip(name, rows.no_spread)
-    if not fit.df_resid > 0:
+    if not (fit.df_resid > 0 and rows.spread > 0):
         return _skip(name, "There are no residual degrees of freedom.")
     ratio = fit.pearson_chi2 / fit.df_resid
     over, under = scaled_tails(fit.pearson_chi2, fit.df_resid, rows.spread * fit.df_resid / fit.nobs)

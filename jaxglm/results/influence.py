@@ -34,6 +34,16 @@ class Influence:
     ----------
     fit : Fit
     labels : Labels
+
+    Examples
+    --------
+    >>> import jaxglm as jg
+    >>> res = jg.fit([[0.0], [1.0], [2.0], [3.0], [9.0]], [0.1, 1.2, 1.9, 3.1, 5.0])
+    >>> infl = res.influence()
+    >>> print(infl.hat.round(2).to_list())
+    [0.38, 0.28, 0.22, 0.2, 0.92]
+    >>> infl.top(1).index.to_list()
+    [4]
     """
 
     fit: Fit

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
-from jaxglm.precision import aligned_empty, host
+from jaxglm.precision import aligned_empty, host, in_threads, threads
 from jaxglm.sources.base import LARGEST_BLOCK, Source, bucket, chunk_rows, cut, map_chunk, pad, reduce_chunks, to_device
 from jaxglm.sources.storage import Window, is_leaf, on_host, row_bytes
 
@@ -65,8 +66,15 @@ class ArraySource(Source):
         return reduce_chunks(kernel, model, point, list(zip(self._chunks, self._counts, strict=True)))
 
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
-        for rows, count in zip(self._chunks, self._counts, strict=True):
-            yield cut(host(map_chunk(kernel, model, point, rows)), 0, count)
+        def one(rows, count):
+            return cut(host(map_chunk(kernel, model, point, rows)), 0, count)
+
+        # As many at a time as there are threads, each on a chunk of its own.
+        at_once = threads()
+        for start in range(0, len(self._chunks), at_once):
+            stop = start + at_once
+            pairs = zip(self._chunks[start:stop], self._counts[start:stop], strict=True)
+            yield from in_threads([partial(one, *pair) for pair in pairs])
 
     def replace(self, change: Callable[[Rows], Rows]) -> ArraySource:
         return ArraySource([change(rows) for rows in self._chunks], self._counts, self.aliased)

@@ -124,14 +124,23 @@ def _add_chunk(kernel: Kernel, model: Model, point: Any, rows: Rows, count: jax.
     return kernel.combine(total, reduce_rows(kernel, model, point, rows, block, count))
 
 
-def _map_chunk(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
-    """Row values of one chunk."""
+def _map_chunk(kernel: Kernel, model: Model, point: Any, rows: Rows) -> Any:
+    """The kernel's value of one chunk, whose shapes are those of any block's."""
     return kernel.map(model, point, plain(rows))
+
+
+def _map_blocks(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
+    """Row values of one chunk, a block at a time, so that temporaries stay in cache."""
+    m, block = rows.y.shape[0], block_rows(model, rows)
+    if block >= m:
+        return kernel.map(model, point, plain(rows))
+    parts = jax.lax.map(lambda i: kernel.map(model, point, block_of(rows, i * block, block)), jnp.arange(m // block))
+    return jax.tree.map(lambda a: a.reshape(m, *a.shape[2:]), parts)
 
 
 _whole = Tiered(reduce_rows, static_argnums=(0, 4))
 _add = jax.jit(_add_chunk, static_argnums=(0, 5), donate_argnums=6)
-_map = Tiered(_map_chunk, static_argnums=0)
+_map = Tiered(_map_blocks, static_argnums=0)
 _shape = jax.jit(_map_chunk, static_argnums=0)
 _finish_there = jax.jit(lambda kernel, model, value: kernel.finish(model, value), static_argnums=0)
 _combine_there = jax.jit(lambda kernel, a, b: kernel.combine(a, b), static_argnums=0, donate_argnums=1)

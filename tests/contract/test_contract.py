@@ -20,7 +20,7 @@ import source_models
 import jaxglm as jg
 from jaxglm import precision
 from jaxglm.errors import Status
-from jaxglm.kernels import Newton, Point
+from jaxglm.kernels import Deletion, DeletionPoint, Newton, Point
 from jaxglm.results import Results
 from jaxglm.results.figures import Figures
 from jaxglm.solvers import drive, newton
@@ -254,8 +254,11 @@ def test_two_predictors_lower_for_gpus(x64):
     model = source_models.model("negative_binomial")
     point = Point(jnp.zeros(model.layout.n_coefficients), *map(jnp.asarray, (True, False, 0.4)))
     rows = jax.tree.map(jnp.asarray, source_models.rows(model.family))
-    function = jax.jit(lambda point, rows: Newton(scoring=True).map(model, point, rows))
-    assert jax.export.export(function, platforms=["cpu", "cuda"])(point, rows).platforms == ("cpu", "cuda")
+    unit = jnp.eye(model.layout.n_coefficients)
+    out = DeletionPoint(point.theta, unit, unit, point.observed)
+    for kernel, at in ((Newton(scoring=True), point), (Deletion(), out)):
+        function = jax.jit(lambda at, rows, kernel=kernel: kernel.map(model, at, rows))
+        assert jax.export.export(function, platforms=["cpu", "cuda"])(at, rows).platforms == ("cpu", "cuda")
 
 
 @pytest.mark.parametrize("name", ["jaxglm", *MODULES])

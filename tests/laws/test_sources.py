@@ -13,18 +13,25 @@ from jaxglm import precision
 from jaxglm.fit import fit_source
 from jaxglm.fitted import Options
 from jaxglm.kernels import (
+    Added,
+    AddedPoint,
     Anscombe,
     Boundaries,
+    Changes,
     Closing,
     ClosingPoint,
     Columns,
     Compensated,
+    Deletion,
+    DeletionPoint,
     FitPoint,
     Given,
     Joint,
     Meat,
+    Moments,
     Movement,
     Newton,
+    Observed,
     Point,
     Predictions,
     Predictors,
@@ -103,6 +110,8 @@ def kernels(p):
         "moves": (Movement(), (theta, jnp.asarray(0.1))),
         "statistics": (Statistics(), FitPoint(theta, jnp.asarray(0.1), jnp.asarray(1.0))),
         "meat": (Meat(), theta),
+        "moments": (Moments(), theta),
+        "added": (Added(), AddedPoint(theta, jnp.asarray(True), jnp.array([1, 5]), jnp.array([0.1, 0.2, 0.3]))),
     }
 
 
@@ -120,7 +129,15 @@ def row_maps(p):
 def rare_maps(p):
     theta = jnp.linspace(-0.2, 0.3, p)
     both = (theta, jnp.asarray(1.0))
-    return {"anscombe": (Anscombe(), theta), "tails": (Tails(), both), "given": (Given(), both)}
+    out = DeletionPoint(theta, 0.05 * jnp.eye(p), None, jnp.asarray(False))
+    return {
+        "anscombe": (Anscombe(), theta),
+        "tails": (Tails(), both),
+        "given": (Given(), both),
+        "deletion": (Deletion(), out),
+        "changes": (Changes(), out),
+        "observed": (Observed(), theta),
+    }
 
 
 def evaluate(source, model):
