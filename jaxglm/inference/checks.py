@@ -88,7 +88,9 @@ def convergence(s: Subject) -> Finding:
     """Whether the estimates are a maximum of the likelihood."""
     status = s.fit.status
     figure = f"{status.name.lower().replace('_', ' ')} after {s.fit.n_iter} iterations"
-    if status.converged or status in (Status.SEPARATED, Status.BOUNDARY):
+    if status in (Status.SEPARATED, Status.BOUNDARY):
+        return Finding("convergence", figure, "not judged", "There is no maximum to converge to, see below.")
+    if status.converged:
         verdict = "look" if status is Status.CONVERGED_TO_PRECISION else "ok"
         return Finding("convergence", figure, verdict, status.sentence if verdict == "look" else "")
     return Finding("convergence", figure, "problem", status.sentence)

@@ -127,7 +127,7 @@ def gather(fit: Fit, numeric: Mapping[str, int], weighted: bool) -> Gathered:
     if not found["no_hosmer"]:
         found["hosmer"] = hosmer(fit, source)
     if sound:
-        found["influence"] = _influence(fit)
+        found["influence"] = _influence(fit, source)
     return Gathered(**found)
 
 
@@ -220,12 +220,12 @@ def quantiles(values: np.ndarray, freq: np.ndarray, shares: np.ndarray) -> np.nd
     return low + part * (at(below + 1.0) - low)
 
 
-def _influence(fit: Fit) -> Influenced:
+def _influence(fit: Fit, source: Source) -> Influenced:
     """One pass over the rows, of which only the worst are kept."""
     n, rank = fit.nobs, int(fit.active[influence.blocks(fit)[0]].sum())
     counts, most, start = np.zeros(4, int), 0.0, 0
     position, size = np.empty(0, int), np.empty(0)
-    for part in influence.chunks(fit):
+    for part in influence.chunks(fit, source):
         cook, hat = part["cooks_distance"], part["hat"]
         far, alone = cook > 4.0 / n, hat >= 1.0
         with np.errstate(all="ignore"):

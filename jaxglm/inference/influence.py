@@ -76,7 +76,7 @@ def available(fit: Fit) -> tuple[str, ...]:
     return (*own, *further)
 
 
-def chunks(fit: Fit) -> Iterator[dict[str, np.ndarray]]:
+def chunks(fit: Fit, source: Source | None = None) -> Iterator[dict[str, np.ndarray]]:
     """All measures, (m,) each, chunk by chunk; cost O(n P^2), memory of one chunk.
 
     ``hat``
@@ -100,7 +100,8 @@ def chunks(fit: Fit) -> Iterator[dict[str, np.ndarray]]:
     Further predictors have ``hat_<name>`` and ``cooks_distance_<name>``. A row without which a coefficient could not
     be estimated has leverage 1 and NaN in what would need a fit without it.
     """
-    source = need_rows(fit, "influence()")
+    # Whoever has asked for the rows of the fit hands them on: asking may take a pass, by which they are known again.
+    source = need_rows(fit, "influence()") if source is None else source
     names = available(fit)
     for part in each(source, Deletion(), fit.model, point_of(fit)):
         with np.errstate(all="ignore"):
@@ -208,8 +209,8 @@ def changes(fit: Fit) -> np.ndarray:
 
     The estimate minus that without the row, by one step, over sigma_i sqrt(V[j, j]). As in R the coefficients of the
     mean take the deviance residual for the Pearson residual; those of other predictors, and of families without a
-    deviance, take the step itself over the standard error of the fit. NaN where the row has leverage 1 (R gives 0), and
-    where a coefficient is aliased.
+    deviance, take the step itself over the standard error of the fit. The sign is that of the change; with a decreasing
+    link R's is the opposite. NaN where the row has leverage 1 (R gives 0), and where a coefficient is aliased.
     """
     source = need_rows(fit, "dfbetas")
     point = point_of(fit)

@@ -137,7 +137,8 @@ class Influence:
 
 def influence(res: Results) -> Influence:
     """See :meth:`jaxglm.results.results.Results.influence`."""
-    need_rows(res.fit, "influence()")
+    if res.fit.source is None:
+        need_rows(res.fit, "influence()")
     if not bool(np.asarray(res.fit.bread.ok)):
         raise NotAvailableError(
             "influence() needs standard errors, and the information of this fit has no inverse; see res.status"

@@ -33,7 +33,7 @@ rows_of <- function(n) unique(c(1:8, round(seq(9, n, length.out = 8))))
 influence_of <- function(fit) {
   infl <- influence(fit)
   measures <- influence.measures(fit, infl)$infmat
-  rows <- rows_of(length(infl$hat))
+  rows <- sort(unique(c(rows_of(length(infl$hat)), which(infl$hat > 0.999))))
   pick <- function(x) unname(x[rows])
   list(rows = rows - 1, hat = pick(hatvalues(fit)), cooks_distance = pick(cooks.distance(fit)),
        resid_studentized = pick(rstudent(fit)), resid_standardized = pick(rstandard(fit)),

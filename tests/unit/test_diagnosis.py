@@ -1,5 +1,6 @@
 """Checks in words: each finds what it is for, keeps quiet where all is well, and says why where it cannot judge."""
 
+import html
 import re
 import warnings
 
@@ -43,7 +44,7 @@ def test_every_form_tells_the_same(healthy):
     assert list(frame.index) == list(NAMES)
     flat = re.sub(r"\s+", " ", text)
     for finding in healthy.findings:
-        assert finding.figure in flat and finding.figure in page
+        assert finding.figure in flat and html.escape(finding.figure) in page
         assert frame.loc[finding.check, "verdict"] == finding.verdict
     assert max(map(len, text.split("\n"))) <= 100
     np.testing.assert_array_equal(frame["statistic"], [f.statistic for f in healthy.findings])
@@ -56,7 +57,7 @@ FOUND = [
     ("spread ~ x", "poisson", "dispersion", "problem", "negative_binomial"),
     ("spread ~ x", "poisson", "zero inflation", "problem", "More rows are 0"),
     ("few ~ x", "poisson", "dispersion", "problem", "varies less"),
-    ("few ~ x", "poisson", "zero inflation", "problem", "Fewer rows are 0"),
+    ("few ~ x", "poisson", "zero inflation", "look", "Fewer rows are 0"),
     ("bent ~ x + z", "binomial", "curvature", "problem", "bend along x"),
     ("won ~ x + near", "binomial", "collinearity", "problem", "can hardly be told"),
 ]
