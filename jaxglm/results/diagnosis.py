@@ -39,7 +39,7 @@ class Diagnosis:
     >>> import jaxglm as jg
     >>> found = jg.fit([[0.0], [1.0], [2.0], [3.0], [4.0]], [0, 1, 1, 2, 40], "poisson").diagnose()
     >>> found["link"].verdict, "bend along x1" in found["curvature"].remedy
-    ('problem', True)
+    ('look', True)
     """
 
     title: str
