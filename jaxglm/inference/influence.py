@@ -18,7 +18,6 @@ from jaxglm.errors import InputError, InputTypeError, near
 from jaxglm.fitted import Fit
 from jaxglm.inference.residuals import need_rows
 from jaxglm.kernels import Changes, Deletion, DeletionPoint, Model, RowMap
-from jaxglm.kernels.influence import ALONE
 from jaxglm.sources import Source
 
 #: What each measure needs of the family besides the likelihood.
@@ -36,7 +35,12 @@ def point_of(fit: Fit) -> DeletionPoint:
     with precision.scope(), np.errstate(all="ignore"):
         root = np.asarray(fit.bread.root())
         metric = None if len(fit.model.layout.designs) == 1 else _metric(fit, root @ root.T)
-    return DeletionPoint(fit.coefficients, root, metric, np.asarray(observed))
+    return DeletionPoint(fit.coefficients, root, metric, np.asarray(observed), np.asarray(_alone(fit)))
+
+
+def _alone(fit: Fit) -> float:
+    """Leverage that cannot be told from 1."""
+    return 1.0 - max(1e-10, 1e3 * fit.options.precision.eps)
 
 
 def _metric(fit: Fit, inverse: np.ndarray) -> np.ndarray:
@@ -124,7 +128,7 @@ def each(source: Source, kernel: RowMap, model: Model, point: Any) -> Iterator[A
 def _scaled(fit: Fit, part: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The measures of a chunk from what the kernel gives."""
     phi, ranks = unit(fit), [int(fit.active[mine].sum()) for mine in blocks(fit)]
-    hats = np.where(part["hat"] < ALONE, part["hat"], np.where(np.isnan(part["hat"]), np.nan, 1.0))
+    hats = np.where(part["hat"] >= _alone(fit), 1.0, part["hat"])
     hat, rank = hats[:, 0], ranks[0]
     rest = np.where(hat < 1.0, 1.0 - hat, np.nan)
     e, pearson = part["deviance"], part["pearson"]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxglm.design.base import matmul
-from jaxglm.kernels.base import Kernel, Model, RowMap, Rows
+from jaxglm.kernels.base import Kernel, Model, RowMap, Rows, total
 from jaxglm.kernels.rows import row_terms
 
 
@@ -62,21 +62,20 @@ class Moments(Kernel):
         if self.fourth:
             excess, slopes = jax.vmap(lambda e, aux: _fourth(family, e, aux))(eta, rows.aux)
             prior = 1.0 if rows.prior is None else rows.prior
-            spread = jnp.sum(freq * (2.0 + excess / prior))
+            spread = total(freq * (2.0 + excess / prior))
             pull = layout.gradient_sums(rows.x, freq[:, None] * slopes)
         if self.zeros:
-            one = jnp.ones(())
 
             def nothing(e, aux):
-                return jnp.exp(family.logpdf(jnp.zeros(()), e, one, aux))
+                return jnp.exp(family.logpdf(jnp.zeros((), e.dtype), e, jnp.ones((), e.dtype), aux))
 
             chance, slopes = jax.vmap(jax.value_and_grad(nothing))(eta, rows.aux)
-            zeros, expected = jnp.sum(freq * (rows.y == 0)), jnp.sum(freq * chance)
-            zero_spread = jnp.sum(freq * chance * (1.0 - chance))
+            zeros, expected = total(freq * (rows.y == 0)), total(freq * chance)
+            zero_spread = total(freq * chance * (1.0 - chance))
             zero_pull = layout.gradient_sums(rows.x, freq[:, None] * slopes)
         ones = jnp.broadcast_to(freq[:, None], eta.shape)
         return MomentSums(
-            layout.gradient_sums(rows.x, ones), jnp.sum(freq * eta[:, 0]), jnp.sum(freq * other), spread, pull, zeros,
+            layout.gradient_sums(rows.x, ones), total(freq * eta[:, 0]), total(freq * other), spread, pull, zeros,
             expected, zero_spread, zero_pull,
         )  # fmt: skip
 

@@ -13,10 +13,6 @@ from jaxglm.design.base import matmul
 from jaxglm.kernels.base import Model, RowMap, Rows
 from jaxglm.kernels.rows import row_terms
 
-#: Leverage from which a row is all that determines some coefficient, so that it cannot be left out.
-ALONE = 1.0 - 1e-10
-
-
 class DeletionPoint(NamedTuple):
     """Where rows are left out.
 
@@ -28,12 +24,14 @@ class DeletionPoint(NamedTuple):
         Blocks of columns N_k with N_k N_k' = V[:, k] V[k, k]^-1 V[k, :], V the inverse information and k the
         coefficients of a predictor; None for one predictor, where that is G
     observed : bool, observed instead of expected curvature
+    alone : leverage from which a row is all that determines some coefficient, so that it cannot be left out
     """
 
     theta: jax.Array
     root: jax.Array
     metric: jax.Array | None
     observed: jax.Array
+    alone: jax.Array
 
 
 class _Step(NamedTuple):
@@ -62,13 +60,13 @@ def _step(model: Model, point: DeletionPoint, rows: Rows) -> _Step:
     if model.layout.n_predictors == 1:
         spread = jnp.sum(matmul(columns[:, 0], point.root) ** 2, axis=1)[:, None]
         hat = curvature[:, 0] * spread
-        left = score / jnp.where(hat < ALONE, 1.0 - hat, jnp.nan)
+        left = score / jnp.where(hat < point.alone, 1.0 - hat, jnp.nan)
         return _Step(columns, eta, score, left, spread[..., None], hat)
     half = matmul(columns, point.root)
     spread = jnp.einsum("mkp,mlp->mkl", half, half)
     product = jnp.einsum("mkl,mlj->mkj", curvature, spread)
     hat = jnp.diagonal(product, axis1=1, axis2=2)
-    rest = jnp.where(jnp.max(hat, axis=1)[:, None, None] < ALONE, jnp.eye(hat.shape[1]) - product, jnp.nan)
+    rest = jnp.where(jnp.max(hat, axis=1)[:, None, None] < point.alone, jnp.eye(hat.shape[1]) - product, jnp.nan)
     left = jnp.linalg.solve(rest, score[..., None])[..., 0]
     return _Step(columns, eta, score, left, spread, hat)
 

@@ -255,7 +255,7 @@ def test_two_predictors_lower_for_gpus(x64):
     point = Point(jnp.zeros(model.layout.n_coefficients), *map(jnp.asarray, (True, False, 0.4)))
     rows = jax.tree.map(jnp.asarray, source_models.rows(model.family))
     unit = jnp.eye(model.layout.n_coefficients)
-    out = DeletionPoint(point.theta, unit, unit, point.observed)
+    out = DeletionPoint(point.theta, unit, unit, point.observed, jnp.asarray(1.0))
     for kernel, at in ((Newton(scoring=True), point), (Deletion(), out)):
         function = jax.jit(lambda at, rows, kernel=kernel: kernel.map(model, at, rows))
         assert jax.export.export(function, platforms=["cpu", "cuda"])(at, rows).platforms == ("cpu", "cuda")

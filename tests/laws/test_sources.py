@@ -129,7 +129,7 @@ def row_maps(p):
 def rare_maps(p):
     theta = jnp.linspace(-0.2, 0.3, p)
     both = (theta, jnp.asarray(1.0))
-    out = DeletionPoint(theta, 0.05 * jnp.eye(p), None, jnp.asarray(False))
+    out = DeletionPoint(theta, 0.05 * jnp.eye(p), None, jnp.asarray(False), jnp.asarray(1.0))
     return {
         "anscombe": (Anscombe(), theta),
         "tails": (Tails(), both),

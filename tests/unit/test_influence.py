@@ -151,6 +151,14 @@ def test_streams_and_devices_give_the_same(logit):
         assert list(a["verdict"]) == list(b["verdict"])
 
 
+def test_rows_in_single_precision(logit):
+    single = jg.glm("won ~ x + f", DATA, family="binomial", precision="float32")
+    frame, want = single.influence().frame(), logit.influence().frame()
+    np.testing.assert_allclose(frame, want, rtol=1e-4, atol=1e-5)
+    ours, theirs = (r.diagnose().frame()["statistic"].astype(float) for r in (single, logit))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+
+
 @pytest.mark.parametrize("by", ["cooks_distance", "hat", "resid_studentized"])
 def test_the_top_are_the_largest(logit, by):
     whole = logit.influence().frame()
