@@ -13,6 +13,7 @@ from jaxglm.design.base import matmul
 from jaxglm.kernels.base import Model, RowMap, Rows
 from jaxglm.kernels.rows import row_terms
 
+
 class DeletionPoint(NamedTuple):
     """Where rows are left out.
 
