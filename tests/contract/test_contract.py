@@ -185,7 +185,7 @@ def test_new_lengths_meet_compiled_code(compiles):
     fit(120)
     assert Counter(compiles) - first == Counter()
     # Survey, Newton and statistics are three kernels of one function.
-    assert first["jit(_whole_chunk)"] == 3
+    assert first["jit(reduce_rows)"] == 3
 
 
 @pytest.fixture(scope="module")
