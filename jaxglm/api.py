@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from jaxglm import resolve
@@ -274,8 +275,9 @@ class _Behavior:
         self.on_failure = resolve.choice("on_failure", on_failure, ("warn", "raise"))
 
 
+@cache
 def options_of(function: Callable) -> list[str]:
-    """Names of the keyword options of a public function."""
+    """Names of the keyword options of a public function; kept, since a signature takes longer than many a check."""
     return [n for n, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_KEYWORD]
 
 

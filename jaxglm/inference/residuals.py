@@ -65,7 +65,7 @@ def residuals(fit: Fit, kind: str = "deviance", seed: int = 0) -> np.ndarray:
             return source.map_rows(Anscombe(), fit.model, fit.coefficients)
         if kind == "quantile":
             return _quantile(source.map_rows(Tails(), fit.model, (fit.coefficients, np.asarray(fit.scale))), seed)
-        return source.map_rows(Residuals(), fit.model, fit.coefficients)[kind]
+        return source.map_rows(Residuals((kind,)), fit.model, fit.coefficients)[kind]
 
 
 def _quantile(tails: np.ndarray, seed: int) -> np.ndarray:

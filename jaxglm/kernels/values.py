@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -55,22 +54,32 @@ class Predictions(RowMap):
 
 @dataclass(frozen=True)
 class Residuals(RowMap):
-    """Residuals of R's four kinds and the row's weight beside them, each (m,)."""
+    """Residuals of R's kinds at theta, each (m,); only those that are named are computed."""
 
-    def map(self, model: Model, point: jax.Array, rows: Rows) -> dict[str, Any]:
+    kinds: tuple[str, ...] = ("response", "pearson", "deviance", "working")
+
+    def map(self, model: Model, point: jax.Array, rows: Rows) -> dict[str, jax.Array]:
         family = model.family
         eta = model.eta(rows, point)
         mu, slopes = mean_and_slopes(model, eta, rows.aux)
         prior = jnp.ones_like(mu) if rows.prior is None else rows.prior
         response = rows.y - mu
-        variance = jax.vmap(family.variance)(mu, eta, rows.aux)
-        deviance = prior * jax.vmap(family.unit_deviance)(rows.y, eta, rows.aux)
-        return {
-            "response": response,
-            "pearson": jnp.where(response == 0, 0.0, response * jnp.sqrt(prior / variance)),
-            "deviance": jnp.sign(response) * jnp.sqrt(jnp.maximum(deviance, 0.0)),
-            "working": response / slopes[:, 0],
+
+        def pearson():
+            variance = jax.vmap(family.variance)(mu, eta, rows.aux)
+            return jnp.where(response == 0, 0.0, response * jnp.sqrt(prior / variance))
+
+        def deviance():
+            unit = jax.vmap(family.unit_deviance)(rows.y, eta, rows.aux)
+            return jnp.sign(response) * jnp.sqrt(jnp.maximum(prior * unit, 0.0))
+
+        makers = {
+            "response": lambda: response,
+            "pearson": pearson,
+            "deviance": deviance,
+            "working": lambda: response / slopes[:, 0],
         }
+        return {kind: makers[kind]() for kind in self.kinds}
 
 
 def mean_and_slopes(model: Model, eta: jax.Array, aux: dict) -> tuple[jax.Array, jax.Array]:

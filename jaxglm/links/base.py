@@ -31,6 +31,8 @@ class Link(ABC):
         minus, plus infinity; such ends make infinite estimates possible (separation).
     multiplicative : bool
         Whether adding to eta multiplies mu.
+    on_host : bool
+        Whether :meth:`link` computes with NumPy on arrays of the host, so that a single mean needs no compiled code.
     """
 
     name: ClassVar[str]
@@ -38,6 +40,7 @@ class Link(ABC):
     valid_eta: ClassVar[str] = "real"
     recedes: ClassVar[tuple[bool, bool]] = (False, False)
     multiplicative: ClassVar[bool] = False
+    on_host: ClassVar[bool] = False
 
     @abstractmethod
     def link(self, mu: jax.Array) -> jax.Array:

@@ -19,12 +19,13 @@ class Log(Link):
     """eta = log(mu). exp(coefficient) is a ratio of means (rate ratio)."""
 
     name = "log"
+    on_host = True
     range = "positive"
     multiplicative = True
     recedes = (True, True)
 
     def link(self, mu: jax.Array) -> jax.Array:
-        return jnp.log(mu)
+        return numerics.namespace(mu).log(mu)
 
     def inverse(self, eta: jax.Array) -> jax.Array:
         return jnp.exp(eta)
@@ -44,6 +45,7 @@ class InverseSquared(Link):
     """eta = 1 / mu^2, the canonical link of the inverse Gaussian family; eta > 0."""
 
     name = "inverse_squared"
+    on_host = True
     range = "positive"
     valid_eta = "positive"
 
@@ -62,11 +64,12 @@ class Sqrt(Link):
     """eta = sqrt(mu); eta > 0, as in R."""
 
     name = "sqrt"
+    on_host = True
     range = "positive"
     valid_eta = "positive"
 
     def link(self, mu: jax.Array) -> jax.Array:
-        return jnp.sqrt(mu)
+        return numerics.namespace(mu).sqrt(mu)
 
     def inverse(self, eta: jax.Array) -> jax.Array:
         return eta * eta
@@ -99,6 +102,7 @@ class Power(Link):
     p: float
 
     name = "power"
+    on_host = True
     range = "positive"
     valid_eta = "positive"
 

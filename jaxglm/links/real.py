@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxglm.links.base import Link
+from jaxglm.numerics import namespace
 from jaxglm.tree import pytree
 
 
@@ -21,9 +22,10 @@ class Identity(Link):
     """
 
     name = "identity"
+    on_host = True
 
     def link(self, mu: jax.Array) -> jax.Array:
-        return jnp.asarray(mu)
+        return namespace(mu).asarray(mu)
 
     def inverse(self, eta: jax.Array) -> jax.Array:
         return jnp.asarray(eta)
@@ -34,6 +36,7 @@ class Inverse(Link):
     """eta = 1 / mu, the canonical link of the Gamma family."""
 
     name = "inverse"
+    on_host = True
     valid_eta = "nonzero"
 
     def link(self, mu: jax.Array) -> jax.Array:

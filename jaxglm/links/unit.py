@@ -16,11 +16,13 @@ class Logit(Link):
     """eta = log(mu / (1 - mu)). exp(coefficient) is an odds ratio."""
 
     name = "logit"
+    on_host = True
     range = "unit"
     recedes = (True, True)
 
     def link(self, mu: jax.Array) -> jax.Array:
-        return jnp.log(mu) - jnp.log1p(-mu)
+        xp = numerics.namespace(mu)
+        return xp.log(mu) - xp.log1p(-mu)
 
     def inverse(self, eta: jax.Array) -> jax.Array:
         return numerics.sigmoid(eta)
@@ -64,11 +66,13 @@ class CLogLog(Link):
     """eta = log(-log(1 - mu)). exp(coefficient) is a hazard ratio in grouped survival times."""
 
     name = "cloglog"
+    on_host = True
     range = "unit"
     recedes = (True, True)
 
     def link(self, mu: jax.Array) -> jax.Array:
-        return jnp.log(-jnp.log1p(-mu))
+        xp = numerics.namespace(mu)
+        return xp.log(-xp.log1p(-mu))
 
     def inverse(self, eta: jax.Array) -> jax.Array:
         return numerics.expm1exp(eta)
@@ -88,11 +92,13 @@ class LogLog(Link):
     """eta = -log(-log(mu)), the complementary log-log link of the opposite outcome with the sign turned."""
 
     name = "loglog"
+    on_host = True
     range = "unit"
     recedes = (True, True)
 
     def link(self, mu: jax.Array) -> jax.Array:
-        return -jnp.log(-jnp.log(mu))
+        xp = numerics.namespace(mu)
+        return -xp.log(-xp.log(mu))
 
     def inverse(self, eta: jax.Array) -> jax.Array:
         return jnp.exp(-jnp.exp(-eta))
@@ -112,14 +118,15 @@ class Cauchit(Link):
     """eta = the standard Cauchy quantile of mu; outliers in eta weigh less than under logit or probit."""
 
     name = "cauchit"
+    on_host = True
     range = "unit"
     recedes = (True, True)
 
     def link(self, mu: jax.Array) -> jax.Array:
         # Each half from its own end: tan(pi mu) loses the digits of 1 - mu.
-        upper = mu > 0.5
-        size = 1.0 / jnp.tan(jnp.pi * jnp.where(upper, 1.0 - mu, mu))
-        return jnp.where(upper, size, -size)
+        xp, upper = numerics.namespace(mu), mu > 0.5
+        size = 1.0 / xp.tan(xp.pi * xp.where(upper, 1.0 - mu, mu))
+        return xp.where(upper, size, -size)
 
     def inverse(self, eta: jax.Array) -> jax.Array:
         return jnp.arctan2(1.0, -eta) / jnp.pi

@@ -8,6 +8,7 @@ import numpy as np
 from jaxglm.design import Constant, Layout
 from jaxglm.families import Family
 from jaxglm.kernels import Facts
+from jaxglm.links import Link
 
 
 def center_of(facts: Facts, mean_range: str) -> float:
@@ -59,9 +60,14 @@ def constant_predictors(ones: list[np.ndarray | None], values: list[float], n_co
 
 def on_link_scale(family: Family, mean: float) -> float:
     """The link of a mean."""
-    return float(_link(family, np.asarray(mean, float)))
+    at = np.asarray(mean, float)
+    if not family.link.on_host:
+        return float(_link(family.link, at))
+    # A mean at the end of its range has an infinite link, which the caller looks for.
+    with np.errstate(all="ignore"):
+        return float(family.link.link(at))
 
 
 @jax.jit
-def _link(family: Family, mean: jax.Array) -> jax.Array:
-    return family.link.link(mean)
+def _link(link: Link, mean: jax.Array) -> jax.Array:
+    return link.link(mean)

@@ -11,20 +11,15 @@ from collections import Counter
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-import source_models
 
 import jaxglm as jg
-from jaxglm import precision
-from jaxglm.errors import Status
-from jaxglm.kernels import Deletion, DeletionPoint, Newton, Point
+    assert first["jit(reduce_rows)"] == 3
+    assert not first["jit(_link)"]
 from jaxglm.results import Results
 from jaxglm.results.figures import Figures
-from jaxglm.solvers import drive, newton
-from jaxglm.sources import ArraySource, base
 
 #: Lines of a function without its docstring.
 LINES = 62
@@ -186,79 +181,7 @@ def test_new_lengths_meet_compiled_code(compiles):
     assert Counter(compiles) - first == Counter()
     # Survey, Newton and statistics are three kernels of one function.
     assert first["jit(reduce_rows)"] == 3
-
-
-@pytest.fixture(scope="module")
-def setting():
-    """Model, device rows, a state ready to loop, and settings."""
-    with precision.scope():
-        model = source_models.model("binomial")
-        source = ArraySource.from_rows(source_models.rows(model.family))
-        facts = drive.survey(source, model)
-        settings = newton.Settings(jnp.asarray(1e-8), jnp.asarray(50), jnp.asarray(facts.n_obs), True, "late")
-        p = model.layout.n_coefficients
-        state = newton.begin(jnp.zeros(p), jnp.ones(p, bool), jnp.asarray(0.3), settings, True)
-        return model, source.resident, state, settings
-
-
-def primitives(jaxpr, found):
-    """Names of all primitives, those inside others too."""
-    for equation in jaxpr.eqns:
-        found[equation.primitive.name] += 1
-        for value in jax.tree.leaves(equation.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
-            inner = getattr(value, "jaxpr", value)
-            if hasattr(inner, "eqns"):
-                primitives(inner, found)
-    return found
-
-
-def test_the_device_loop_is_one_loop(setting, x64):
-    model, rows, state, settings = setting
-    traced = jax.make_jaxpr(drive.device_loop, static_argnums=4)(model, rows, state, settings, rows.y.shape[0])
-    found = primitives(traced.jaxpr, Counter())
-    assert found["while"] == 1
-    assert not [name for name in found if "callback" in name or "infeed" in name or "outfeed" in name]
-
-
-def test_the_device_loop_moves_nothing(setting, x64):
-    model, rows, state, settings = setting
-    placed = jax.device_put((model, rows, state, settings))
-    drive.device_loop(*placed, rows.y.shape[0])
-    with jax.transfer_guard("disallow"):
-        ended, turns = drive.device_loop(*placed, rows.y.shape[0])
-    assert Status(int(ended.status)) is Status.CONVERGED and int(turns) < 15
-
-
-def test_every_kernel_lowers_for_gpus(setting, x64):
-    """`jax.export` makes code for platforms that this machine lacks."""
-    from test_sources import kernels, rare_maps, row_maps
-
-    model, rows, state, settings = setting
-    p = model.layout.n_coefficients
-    block = rows.y.shape[0]
-    jobs = {
-        name: (lambda point, k=kernel: base.reduce_rows(k, model, point, rows, block), point)
-        for name, (kernel, point) in kernels(p).items()
-    }
-    maps = row_maps(p) | rare_maps(p)
-    jobs |= {name: (lambda point, k=k: k.map(model, point, rows), point) for name, (k, point) in maps.items()}
-    jobs["loop"] = (lambda s: drive.device_loop(model, rows, s, settings, block), state)
-    for name, (function, point) in jobs.items():
-        made = jax.export.export(jax.jit(function), platforms=["cpu", "cuda"])(point)
-        assert made.platforms == ("cpu", "cuda"), name
-        # Double precision on both platforms, as long as the scope is open.
-        assert any("f64" in line for line in made.mlir_module().splitlines()), name
-
-
-def test_two_predictors_lower_for_gpus(x64):
-    model = source_models.model("negative_binomial")
-    point = Point(jnp.zeros(model.layout.n_coefficients), *map(jnp.asarray, (True, False, 0.4)))
-    rows = jax.tree.map(jnp.asarray, source_models.rows(model.family))
-    unit = jnp.eye(model.layout.n_coefficients)
-    out = DeletionPoint(point.theta, unit, unit, point.observed, jnp.asarray(1.0))
-    for kernel, at in ((Newton(scoring=True), point), (Deletion(), out)):
-        function = jax.jit(lambda at, rows, kernel=kernel: kernel.map(model, at, rows))
-        assert jax.export.export(function, platforms=["cpu", "cuda"])(at, rows).platforms == ("cpu", "cuda")
+    assert not first["jit(_link)"]
 
 
 @pytest.mark.parametrize("name", ["jaxglm", *MODULES])

@@ -70,6 +70,16 @@ def test_inverse_undoes_link(name, x64):
     np.testing.assert_allclose(again, mu, rtol=ROUND_TRIP)
 
 
+def test_links_of_host_arrays_need_no_compiled_code(x64):
+    """A single mean is asked for before a fit: what is elementary is computed by NumPy, with the same value."""
+    assert {name for name, cls in links.NAMED.items() if not cls.on_host} == {"probit"}
+    for link in (cls() for cls in (*links.NAMED.values(), lambda: links.Power(0.3)) if cls is not links.Probit):
+        mu = MEANS[link.range]
+        made = link.link(mu)
+        assert link.on_host and isinstance(made, np.ndarray)
+        np.testing.assert_allclose(made, link.link(jnp.asarray(mu)), rtol=ROUND_TRIP, atol=ROUND_TRIP, err_msg=link.name)
+
+
 @pytest.mark.parametrize("name", links.NAMED)
 def test_declared_ends(name, x64):
     """`recedes` says which ends of the range only an infinite eta reaches."""
