@@ -159,7 +159,7 @@ def _bernoulli_ratio_excess(u: jax.Array, g: jax.Array) -> jax.Array:
 def _exponential_hazard(eta: jax.Array) -> jax.Array:
     """u / (exp(u) - 1) with u = exp(eta): the slope of log(1 - exp(-exp(eta)))."""
     u = jnp.minimum(jnp.exp(eta), 1e4)
-    tiny = u < 1e-300
+    tiny = u < jnp.finfo(u.dtype).tiny
     safe = jnp.where(tiny, 1.0, u)
     return jnp.where(tiny, 1.0, safe * jnp.exp(-safe) / -jnp.expm1(-safe))
 

@@ -25,8 +25,10 @@ class Rule:
         Ends where the integrand has an integrable singularity are approached without being reached, up to the
         rounding of a and b themselves.
         """
-        inward = (b - a) * self.distance
-        return jnp.where(self.lower, a + inward, b - inward), (b - a) * self.weight
+        length = b - a
+        distance, weight = (part.astype(length.dtype) for part in (self.distance, self.weight))
+        inward = length * distance
+        return jnp.where(self.lower, a + inward, b - inward), length * weight
 
 
 #: 137 nodes, for integrands with singularities at the ends or beyond them.

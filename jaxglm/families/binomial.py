@@ -111,4 +111,4 @@ class Binomial(Family):
         low = -1.0 if self.link.recedes[0] else 0.0
         # A log link reaches mu = 1 at the finite eta = 0.
         high = 1.0 if self.link.recedes[1] and self.link.range == "unit" else 0.0
-        return jnp.where(y == 0, low, jnp.where(y == 1, high, 0.0))
+        return jnp.where(y == 0, low, jnp.where(y == 1, high, jnp.zeros_like(y)))

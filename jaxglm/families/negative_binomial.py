@@ -174,7 +174,8 @@ class NegativeBinomial(Family):
         return mean[None] if self.alpha is not None else jnp.stack([mean, jnp.full_like(mean, self.limit)])
 
     def boundary(self, y, aux: Aux) -> jax.Array:
-        return jnp.where(y == 0, -1.0, 0.0) if self.link.recedes[0] else jnp.zeros_like(y)
+        stays = jnp.zeros_like(y)
+        return jnp.where(y == 0, -1.0, stays) if self.link.recedes[0] else stays
 
     @property
     def title(self) -> str:

@@ -75,4 +75,5 @@ class Poisson(Family):
         return self.link.link(y + 0.1)[None]
 
     def boundary(self, y, aux: Aux) -> jax.Array:
-        return jnp.where(y == 0, -1.0, 0.0) if self.link.recedes[0] else jnp.zeros_like(y)
+        stays = jnp.zeros_like(y)
+        return jnp.where(y == 0, -1.0, stays) if self.link.recedes[0] else stays

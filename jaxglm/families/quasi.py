@@ -104,7 +104,7 @@ class Quasi(Family):
     def unit_deviance(self, y, eta, aux: Aux) -> jax.Array:
         mu = self.link.inverse(eta[0])
         # With y = 0 and a variance that falls like mu^2 or faster no mean fits as well as y itself.
-        tiny = 1e-150 * mu
+        tiny = float(jnp.finfo(mu.dtype).tiny) ** 0.49 * mu
         diverges = (y == 0) & (tiny * tiny > 1e-3 * jnp.abs(self.function(tiny)))
         return jnp.where(diverges, jnp.inf, jnp.maximum(2.0 * _loss(self.function, y, y, mu), 0.0))
 

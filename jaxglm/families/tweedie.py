@@ -85,7 +85,7 @@ class Tweedie(Family):
 
     def _moment(self, log_t, degree) -> jax.Array:
         """(t^degree - 1) / degree, and log t for degree 0."""
-        flat = jnp.abs(degree) < 1e-300
+        flat = jnp.asarray(degree) == 0
         safe = jnp.where(flat, 1.0, degree)
         return jnp.where(flat, log_t, jnp.expm1(safe * log_t) / safe)
 
@@ -203,7 +203,8 @@ class Tweedie(Family):
 
     def boundary(self, y, aux: Aux) -> jax.Array:
         falls = self._has_zero and self.link.recedes[0]
-        return jnp.where(y == 0, -1.0, 0.0) if falls else jnp.zeros_like(y)
+        stays = jnp.zeros_like(y)
+        return jnp.where(y == 0, -1.0, stays) if falls else stays
 
     @property
     def title(self) -> str:

@@ -24,6 +24,7 @@ from jaxglm.kernels import (
     Compensated,
     Deletion,
     DeletionPoint,
+    Dependence,
     FitPoint,
     Given,
     Joint,
@@ -40,6 +41,7 @@ from jaxglm.kernels import (
     Survey,
     Tails,
     Triangle,
+    Unsound,
 )
 from jaxglm.sources import ArraySource, MeshSource, StreamSource, base
 
@@ -137,6 +139,8 @@ def rare_maps(p):
         "deletion": (Deletion(), out),
         "changes": (Changes(), out),
         "observed": (Observed(), theta),
+        "unsound": (Unsound(), None),
+        "dependence": (Dependence(), jnp.eye(p)[:, :2]),
     }
 
 
