@@ -17,7 +17,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -86,6 +86,8 @@ class Record:
         What a reader must know to judge the number.
     skipped, failed : str
         Why there is no ratio: the peer's reason, or ours.
+    figures : dict of float by name
+        More of the case, for a table of its own; the unit is part of the name.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Record:
     note: str = ""
     skipped: str = ""
     failed: str = ""
+    figures: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def theme(self) -> str:
@@ -259,9 +262,10 @@ def line(record: Record) -> str:
         f", {name} {goal:g}" for name, goal in (("floor", record.floor), ("aim", record.aim)) if goal is not None
     )
     checked = "" if record.agreement is None else f", differ by {record.agreement:.0e}"
+    more = "".join(f", {value:.3g} {name}" for name, value in record.figures.items() if value is not None)
     return (
         f"{start} n {record.n:,}, p {record.p}: {record.ours:.3g} {record.unit} against {record.theirs:.3g}"
-        f" {record.unit}{fewer}, ratio {record.ratio:.3g}{goals} [{record.verdict}]{checked}"
+        f" {record.unit}{fewer}, ratio {record.ratio:.3g}{goals} [{record.verdict}]{checked}{more}"
     )
 
 

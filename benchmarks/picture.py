@@ -25,7 +25,9 @@ ROW = 0.27
 
 def draw(records: list[Record], machine: dict, path: Path) -> bool:
     """Write the picture; False if there is nothing to draw, or nothing to draw with."""
-    groups = {sense: [r for r in records if r.ratio is not None and r.sense == sense] for sense in TITLES}
+    # Cases with figures of their own are about the machine, not about another library.
+    shown = [r for r in records if r.ratio is not None and not r.figures]
+    groups = {sense: [r for r in shown if r.sense == sense] for sense in TITLES}
     groups = {sense: group for sense, group in groups.items() if group}
     if not groups or find_spec("matplotlib") is None:
         return False
@@ -46,7 +48,7 @@ def draw(records: list[Record], machine: dict, path: Path) -> bool:
         )
         for panel, (sense, group) in zip(axes[:, 0], groups.items(), strict=True):
             _panel(panel, sense, group)
-        _legend(figure, records)
+        _legend(figure, shown)
         where = f"{machine['cpu']}, {machine['cores']} cores"
         figure.suptitle(f"jaxglm {machine['versions']['jaxglm']} on {where}", fontsize=11, x=0.01, ha="left")
         figure.savefig(path, dpi=150)

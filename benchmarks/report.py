@@ -4,26 +4,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import harness
 import picture
 from harness import Record
 
 #: What a reader must know before the numbers.
 METHOD = """\
+## How to read the tables
+
+- **Ratio.** The other library's time over jaxglm's: 4 means that jaxglm is four times as fast, 0.5 that it takes twice
+  as long. Where goals have a "≤", and where jaxglm is held against the machine itself, it is jaxglm's time or memory
+  over that of the other side: small is good.
+- **Floor and aim.** The floor is what jaxglm promises; a case that misses it is a fault to be mended, and says **no**
+  in the last column. The aim is what the authors work toward. Cases without either are there for information.
+- **First run** is the first in its process: it compiles, imports and faults in pages, and counts nowhere else.
+
 ## How this is measured
 
-- Both fits run in turn in one process, after one run of each that is not counted (it compiles, imports and faults in
-  pages). Seconds are medians of {repeats} counted runs; the ratio is the median of the ratios of neighboring runs.
-- "At least" ratios are the peer's time over jaxglm's: 4 means four times as fast. "At most" ratios are jaxglm's time or
-  memory over what it is held against: small is good.
+- Both fits run in turn in one process, after one run of each that is not counted. Seconds are medians of {counted};
+  the ratio is the median of the ratios of neighboring runs, so that both sides meet the same weather on the machine.
 - jaxglm starts from the user's own NumPy arrays or data frame and makes standard errors. Some libraries make none;
   their times are taken as they are. Where a library needs a frame of its own kind, making it is not counted.
-- Each library is asked for an accuracy at which all give the same answer; this is checked in every case (the largest
-  difference of a coefficient is below {agree:g} standard errors). A case whose answers differ has no ratio.
+- Each library is asked for an accuracy at which all give the same answer; this is checked in every case (coefficients
+  may differ by {agree:g} standard errors, standard errors by as much of their size). A case whose answers differ has no
+  ratio.
 - Libraries that would take too long get fewer rows, and seconds per row are compared; the table says how many.
 - Every library uses as many threads as it takes by itself. R runs with the matrix library named below.
 - The scripts were written by the authors of jaxglm, and the models are of the kinds that it was built for. Ratios move
   by some 15 % from run to run, and more from machine to machine: `make bench` measures yours.
-- A plus sign after a commit means that files of the library differed from it.
 """
 HEAD = """\
 | case | n | p | jaxglm | first run | against | its figure | ratio | floor | aim | reached |
@@ -43,7 +51,9 @@ def page(document: dict, records: list[Record], drawn: bool) -> str:
     parts = ["# Benchmarks", _summary(document, records)]
     if drawn:
         parts.append("![Ratios of all cases, with floors and aims](benchmarks.png)")
-    parts.append(METHOD.format(repeats=document["repeats"], agree=records[0].tolerance if records else 0))
+    repeats = document["repeats"]
+    counted = "one counted run" if repeats == 1 else f"{repeats} counted runs"
+    parts.append(METHOD.format(counted=counted, agree=harness.AGREE))
     parts.append(_machine(document["machine"]))
     for name, script in document["scripts"].items():
         parts.append(_theme(name, script, [record for record in records if record.theme == name]))
@@ -55,9 +65,13 @@ def _summary(document: dict, records: list[Record]) -> str:
     kept = sum(record.reaches(record.floor) for record in promised)
     aims = [record for record in promised if record.aim is not None]
     text = (
-        f"Written by `make bench`; do not edit. Of {len(promised)} measured cases with a floor, {kept} keep to it, and "
-        f"{sum(record.reaches(record.aim) for record in aims)} of {len(aims)} with an aim reach that."
+        f"Written by `make bench`; do not edit. Of {len(promised)} measured cases with a floor, {kept} keep to it; of "
+        f"{len(aims)} that have an aim too, {sum(record.reaches(record.aim) for record in aims)} reach it."
     )
+    lost = sum(bool(record.failed) for record in records)
+    left = sum(bool(record.skipped) for record in records)
+    if lost or left:
+        text += f" {lost} failed and {left} were skipped, for reasons given below their tables."
     if document["scale"] != 1:
         text += f" This is no full run: it has {document['scale']:g} times the rows, for which floors were not meant."
     return text
@@ -76,6 +90,7 @@ def _machine(machine: dict) -> str:
     ]
     if machine["r_blas"]:
         lines.append(f"- matrix products of R: {machine['r_blas']}")
+    lines.append("- a plus sign after a commit below means that files of the library differed from it")
     return "\n".join(lines)
 
 
@@ -89,9 +104,20 @@ def _theme(name: str, script: dict, records: list[Record]) -> str:
         HEAD,
         *map(_row, records),
         "",
+        *_figures([record for record in records if record.figures]),
         *_notes(records),
     ]
     return "\n".join(lines)
+
+
+def _figures(records: list[Record]) -> list[str]:
+    """A second table, of the figures that are a script's own."""
+    if not records:
+        return []
+    names = list(dict.fromkeys(name for record in records for name in record.figures))
+    rows = [[record.what, *(number(record.figures.get(name)) for name in names)] for record in records]
+    head = [["case", *names], ["---", *["---:"] * len(names)]]
+    return [f"| {' | '.join(cells)} |" for cells in head + rows] + [""]
 
 
 def _notes(records: list[Record]) -> list[str]:

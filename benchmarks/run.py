@@ -26,7 +26,7 @@ ROOT = HERE.parent
 RECORDED, PARTIAL = ROOT / "docs", ROOT / "build" / "benchmarks"
 NAME = "benchmarks.json"
 #: Scripts that come first, in this order; the others follow by name.
-ORDER = ("dense", "gram", "wide", "factors", "insurance", "counts", "cold", "memory", "scaling")
+ORDER = ("dense", "gram", "wide", "factors", "insurance", "counts", "cold", "memory", "scaling", "roofline")
 
 
 def scripts() -> dict[str, tuple[str, str]]:

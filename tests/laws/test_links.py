@@ -77,7 +77,9 @@ def test_links_of_host_arrays_need_no_compiled_code(x64):
         mu = MEANS[link.range]
         made = link.link(mu)
         assert link.on_host and isinstance(made, np.ndarray)
-        np.testing.assert_allclose(made, link.link(jnp.asarray(mu)), rtol=ROUND_TRIP, atol=ROUND_TRIP, err_msg=link.name)
+        np.testing.assert_allclose(
+            made, link.link(jnp.asarray(mu)), rtol=ROUND_TRIP, atol=ROUND_TRIP, err_msg=link.name
+        )
 
 
 @pytest.mark.parametrize("name", links.NAMED)
