@@ -49,7 +49,7 @@ def draw(records: list[Record], machine: dict, path: Path) -> bool:
         for panel, (sense, group) in zip(axes[:, 0], groups.items(), strict=True):
             _panel(panel, sense, group)
         _legend(figure, shown)
-        where = f"{machine['cpu']}, {machine['cores']} cores"
+        where = f"{machine['cpu']}, cores: {machine['cores']}"
         figure.suptitle(f"jaxglm {machine['versions']['jaxglm']} on {where}", fontsize=11, x=0.01, ha="left")
         figure.savefig(path, dpi=150)
         plt.close(figure)

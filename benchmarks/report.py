@@ -21,7 +21,7 @@ METHOD = """\
 
 ## How this is measured
 
-- Both fits run in turn in one process, after one run of each that is not counted. Seconds are medians of {counted};
+- Both fits run in turn in one process, after one run of each that is not counted. Seconds are {counted};
   the ratio is the median of the ratios of neighboring runs, so that both sides meet the same weather on the machine.
 - jaxglm starts from the user's own NumPy arrays or data frame and makes standard errors. Some libraries make none;
   their times are taken as they are. Where a library needs a frame of its own kind, making it is not counted.
@@ -52,7 +52,7 @@ def page(document: dict, records: list[Record], drawn: bool) -> str:
     if drawn:
         parts.append("![Ratios of all cases, with floors and aims](benchmarks.png)")
     repeats = document["repeats"]
-    counted = "one counted run" if repeats == 1 else f"{repeats} counted runs"
+    counted = "of one counted run" if repeats == 1 else f"medians of {repeats} counted runs"
     parts.append(METHOD.format(counted=counted, agree=harness.AGREE))
     parts.append(_machine(document["machine"]))
     for name, script in document["scripts"].items():
@@ -83,7 +83,7 @@ def _machine(machine: dict) -> str:
     lines = [
         "## Hardware and versions",
         "",
-        f"- {machine['cpu']}, {machine['cores']} cores{memory}, {machine['system']}; JAX computes on "
+        f"- {machine['cpu']}, cores: {machine['cores']}{memory}, {machine['system']}; JAX computes on "
         f"{machine['device']}",
         f"- {machine['python']}; {versions}",
         f"- matrix products of NumPy: {machine['blas']}",
