@@ -31,6 +31,7 @@ from jaxglm.kernels import (
     Meat,
     Model,
     Newton,
+    NullSums,
     Point,
     Predictors,
     Residuals,
@@ -52,6 +53,10 @@ PARTS = ("constant", "dense", "columns", "standardized", "treatment", "sum contr
 def table(p):
     """name: (kernel or row map, point), all there are."""
     return test_sources.kernels(p) | test_sources.row_maps(p) | test_sources.rare_maps(p)
+
+
+#: Kernels for some families alone; name: (kernel, point, family).
+OF_SOME_FAMILIES = {"null model of a log link": (NullSums(), None, families.Poisson())}
 
 
 def concrete(cls):
@@ -98,9 +103,14 @@ def lower(function, *arguments):
     return made
 
 
+def whole(kernel, model, point, rows):
+    """The finished value of rows that are one block."""
+    return kernel.finish(model, base.reduce_rows(kernel, model, point, rows, rows.y.shape[0]))
+
+
 def test_every_kernel_has_a_point():
     """What sums or maps rows must work on every source and platform, so it stands in the tables of the sources."""
-    seen, open_ = set(), [kernel for kernel, _ in table(3).values()]
+    seen, open_ = set(), [kernel for kernel, *_ in (*table(3).values(), *OF_SOME_FAMILIES.values())]
     while open_:
         kernel = open_.pop()
         seen.add(type(kernel))
@@ -108,7 +118,7 @@ def test_every_kernel_has_a_point():
     missing = sorted(c.__name__ for c in (concrete(Kernel) | concrete(RowMap)) - seen)
     assert not missing, (
         f"add a point for kernel {', '.join(missing)} to kernels(), row_maps() or rare_maps() of "
-        "tests/laws/test_sources.py"
+        f"tests/laws/test_sources.py, or to OF_SOME_FAMILIES of {__name__}"
     )
 
 
@@ -140,11 +150,18 @@ def test_every_kernel_lowers_for_gpus(setting, x64):
             else:
                 if model.layout.n_predictors == 1:
                     lower(lambda point, k=kernel: one_of_many(k, point), point)
-                made = lower(lambda point, k=kernel: base._whole_chunk(k, model, point, rows, m), point)
+                made = lower(lambda point, k=kernel: whole(k, model, point, rows), point)
         except Exception as error:
             raise AssertionError(f"{name} ({type(kernel).__name__}) does not lower") from error
         # Double precision on both platforms, as long as the scope is open.
         assert re.search(r"xf64|<f64>", made.mlir_module()), name
+
+
+@pytest.mark.parametrize("name", OF_SOME_FAMILIES)
+def test_kernels_of_some_families_lower_for_gpus(name, x64):
+    kernel, point, family = OF_SOME_FAMILIES[name]
+    model, rows = setting_of(family, [every_kind()])
+    lower(lambda rows: whole(kernel, model, point, rows), rows)
 
 
 @pytest.mark.parametrize("kind", test_designs.KINDS)
@@ -207,7 +224,7 @@ def on_host(tree) -> int:
     return sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(tree) if not isinstance(leaf, jax.Array))
 
 
-@pytest.mark.parametrize(("chunk", "calls"), [(64, {"_add": 4, "_finish": 1}), (512, {"_whole": 1})])
+@pytest.mark.parametrize(("chunk", "calls"), [(64, {"_add": 4}), (512, {"_whole": 1})])
 def test_a_turn_of_the_host_loop_moves_no_rows(chunk, calls, monkeypatch, x64):
     """What a pass takes from the host is of the size of the coefficients and their products; the rows are there."""
     monkeypatch.setitem(base.CHUNK, "cpu", chunk)
@@ -218,13 +235,12 @@ def test_a_turn_of_the_host_loop_moves_no_rows(chunk, calls, monkeypatch, x64):
     def counted(name, function):
         return lambda *arguments: moved.setdefault(name, []).append(on_host(arguments[1:])) or function(*arguments)
 
-    for name in ("_add", "_combine", "_finish"):
+    for name in ("_add", "_combine_there", "_finish_there"):
         monkeypatch.setattr(base, name, counted(name, getattr(base, name)))
     monkeypatch.setattr(base, "_whole", SimpleNamespace(quick=counted("_whole", base._whole.quick)))
     p = model.layout.n_coefficients
     point = Point(np.zeros(p), np.asarray(True), np.asarray(False), np.asarray(0.4))
-    totals = source.reduce(Newton(), jax.device_put(model), point)
-    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(totals))
+    source.reduce(Newton(), jax.device_put(model), point)
     assert calls.items() <= {name: len(sizes) for name, sizes in moved.items()}.items()
     # The point and two counts with every chunk, and zeros to begin each thread's sum with.
     assert max(size for sizes in moved.values() for size in sizes) <= on_host(point) + 16 + 8 * (p * p + 2 * p + 8)
