@@ -95,6 +95,7 @@ class Tweedie(Family):
 
     @property
     def variance_power(self) -> jax.Array:
+        """The p of a variance that is mu^p."""
         return self.power
 
     def variance(self, mu, eta, aux: Aux) -> jax.Array:

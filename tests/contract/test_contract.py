@@ -16,8 +16,6 @@ import pandas as pd
 import pytest
 
 import jaxglm as jg
-    assert first["jit(reduce_rows)"] == 3
-    assert not first["jit(_link)"]
 from jaxglm.results import Results
 from jaxglm.results.figures import Figures
 

@@ -25,6 +25,8 @@ from jaxglm.errors import Status
 from jaxglm.kernels import (
     Closing,
     ClosingPoint,
+    Deletion,
+    DeletionPoint,
     FitPoint,
     Joint,
     Kernel,
@@ -162,6 +164,14 @@ def test_kernels_of_some_families_lower_for_gpus(name, x64):
     kernel, point, family = OF_SOME_FAMILIES[name]
     model, rows = setting_of(family, [every_kind()])
     lower(lambda rows: whole(kernel, model, point, rows), rows)
+
+
+def test_deletion_of_rows_with_two_predictors_lowers_for_gpus(x64):
+    """With both matrices of a sandwich, which the table leaves out."""
+    model, rows = SETTINGS["two predictors"]()
+    unit = jnp.eye(model.layout.n_coefficients)
+    out = DeletionPoint(unit[0], unit, unit, jnp.asarray(True), jnp.asarray(1.0))
+    lower(lambda rows: Deletion().map(model, out, rows), rows)
 
 
 @pytest.mark.parametrize("kind", test_designs.KINDS)
