@@ -1,0 +1,42 @@
+"""Coefficient names as people read them."""
+
+from __future__ import annotations
+
+import re
+
+#: ``C(f)[T.b]``, ``f[T.b]``, ``C(f, Treatment("a"))[T.b]``: a factor with treatment contrasts, and its level.
+_LEVEL = re.compile(r"^(?:C\(\s*([^,()]+?)\s*(?:,.*)?\)|factor\(\s*([^,()]+?)\s*\)|([^\[\]]+))\[T\.(.*)\]$")
+_MOST = 46
+
+
+def readable(name: str) -> str:
+    """A coefficient's name with factor levels written "factor = level" and products with a multiplication sign."""
+    parts = [_part(part) for part in _split(name)]
+    return shorten(" × ".join(parts))
+
+
+def _part(text: str) -> str:
+    found = _LEVEL.match(text)
+    if not found:
+        return text
+    factor = next(group for group in found.groups()[:3] if group is not None)
+    return f"{factor} = {found.group(4)}"
+
+
+def _split(name: str) -> list[str]:
+    """Parts of an interaction: cut at colons outside of brackets."""
+    parts, depth, start = [], 0, 0
+    for i, letter in enumerate(name):
+        depth += (letter in "([") - (letter in ")]")
+        if letter == ":" and depth == 0:
+            parts.append(name[start:i])
+            start = i + 1
+    return [*parts, name[start:]]
+
+
+def shorten(text: str, most: int = _MOST) -> str:
+    """Long text without its middle."""
+    if len(text) <= most:
+        return text
+    tail = most // 2 - 1
+    return text[: most - tail - 1].rstrip() + "…" + text[-tail:].lstrip()

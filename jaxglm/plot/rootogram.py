@@ -1,0 +1,147 @@
+"""Frequencies of counts, observed and expected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxglm.errors import InputError, near
+from jaxglm.inference.counts import Counts, count_table
+from jaxglm.plot.base import FAINT, LINE, QUIET, caption, label_axes, new_axes, tidy_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Most bars; more counts than this share bars of equal width.
+_BARS = 45
+_STYLES = ("hanging", "standing")
+
+
+def draw(results: Any, *, width: int | None = None, style: str = "hanging", ax: Axes | None = None) -> Axes:
+    """Square roots of the frequencies of each count: bars of the observed ones hang from the expected ones.
+
+    A bar that ends above the zero line has too few observations, one that ends below it too many. Square roots make
+    the gaps of rare and common counts comparable: in a right model they stay mostly within Tukey's limits of 1
+    (Kleiber and Zeileis 2016).
+
+    Parameters
+    ----------
+    results : Results
+        A model of counts: Poisson, negative binomial, binomial with trials, or a custom likelihood of counts.
+    width : int, optional
+        Counts to a bar; by default 1, or a round number that gives at most 45 bars.
+    style : {"hanging", "standing"}
+        Standing bars begin at 0, for readers who want the frequencies themselves.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    InputError
+        `width` is not a positive whole number, or `style` is unknown.
+    NotAvailableError
+        The rows were not kept, the response is no count, or its counts have no probability in this family.
+
+    Notes
+    -----
+    Rows weigh by freq_weights and prob_weights on both sides (the latter scaled
+    to the number of equal weights with the same variance, Kish 1965);
+    variance weights change no frequency. The bar at the right holds all larger counts. Cost: n times the largest
+    count, at most 2e7 probabilities.
+
+    Examples
+    --------
+    >>> import jaxglm as jg
+    >>> ax = jg.fit([[0.0], [1], [2], [3], [4], [5]], [1, 2, 2, 4, 9, 12], "poisson").plot.rootogram()
+    >>> ax.get_ylabel()
+    '√frequency'
+    """
+    if style not in _STYLES:
+        raise InputError(f"style must be 'hanging' or 'standing', not {style!r}.{near(str(style), _STYLES)}")
+    if width is not None and (isinstance(width, bool) or not isinstance(width, (int, np.integer)) or width < 1):
+        raise InputError(f"width is the number of counts to a bar, a whole number of at least 1, not {width!r}")
+    table = count_table(results.fit)
+    wide = round_width(len(table.observed) - 1) if width is None else int(width)
+    ax = new_axes(ax)
+    draw_bars(ax, table, wide, hanging=style == "hanging")
+    label_axes(ax, _what(results), "√frequency")
+    bars = "Bars: observed" + (f", {wide} counts each" if wide > 1 else "")
+    n = results.fit.n_rows
+    used = f"expected from {table.n_used:,} of {n:,} rows" if table.n_used < n else ""
+    caption(ax, f"{bars}, hanging from the line: expected" if style == "hanging" else f"{bars}; line: expected", used)
+    return ax
+
+
+def _what(results: Any) -> str:
+    counted = "Successes" if results.fit.model.family.mean_range == "unit" else "Count"
+    return f"{counted} of {results.labels.response}"
+
+
+def round_width(counts: int) -> int:
+    """Counts to a bar: 1, 2 or 5 times a power of ten, or the like, for at most 45 bars."""
+    if counts <= _BARS:
+        return 1
+    return next(m * 10**e for e in range(9) for m in (1, 2, 5) if counts <= _BARS * m * 10**e)
+
+
+def grouped(table: Counts, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First count, observed and expected frequency of each bar; the last bar is open and joins what is hardly there.
+
+    Counts beyond the largest observed one form the last bar, unless less than one is expected there: they then
+    belong to the bar before.
+    """
+    m = len(table.observed) - 1
+    start = np.arange(0, m, width)
+    low = np.append(start, m)
+    observed = np.append(np.add.reduceat(table.observed[:-1], start), table.observed[-1])
+    expected = np.append(np.add.reduceat(table.expected[:-1], start), table.expected[-1])
+    if expected[-1] < 1.0 and len(low) > 1:
+        low = low[:-1]
+        observed, expected = (np.append(v[:-2], v[-2] + v[-1]) for v in (observed, expected))
+    return low, observed, expected
+
+
+def draw_bars(ax: Axes, table: Counts, width: int, hanging: bool) -> None:
+    """Bars, the expected line, and Tukey's limits around 0."""
+    low, observed, expected = grouped(table, width)
+    place = low + 0.5 * (width - 1)
+    # The open bar is drawn as wide as the others.
+    seen, meant = np.sqrt(observed), np.sqrt(expected)
+    base = meant - seen if hanging else np.zeros_like(seen)
+    far = hanging & (np.abs(base) > 1.0)
+    for mask, color in ((~far, "#9db7d5"), (far, "#e0a57f")):
+        ax.bar(place[mask], seen[mask], 0.82 * width, base[mask], color=color, linewidth=0, zorder=2)
+    ax.plot(place, meant, color=LINE, linewidth=1.8, marker="o", markersize=3.8, zorder=4)
+    if hanging:
+        ax.axhspan(-1.0, 1.0, color=FAINT, alpha=0.22, linewidth=0, zorder=1)
+        ax.annotate(
+            "Tukey's limits ±1", (1.0, -1.0), (-4, -3), xycoords=("axes fraction", "data"), textcoords="offset points",
+            fontsize=8.5, color=QUIET, ha="right", va="top",
+        )  # fmt: skip
+    ax.axhline(0.0, color="#6a6a6a", linewidth=1.1, zorder=3)
+    ax.set_xlim(place[0] - 0.7 * width, place[-1] + 0.7 * width)
+    bottom = min(base.min(), -1.0) if hanging else 0.0
+    top = max(meant.max(), (base + seen).max())
+    ax.set_ylim(bottom - (0.09 * (top - bottom) if hanging else 0.0), 1.05 * top)
+    _ticks(ax, low, place, width)
+    tidy_axes(ax, grid="y")
+
+
+def _ticks(ax: Axes, low: np.ndarray, place: np.ndarray, width: int) -> None:
+    """First counts of the bars, as many as fit, the open one as "12+"."""
+    texts = [f"{v:,}" if width == 1 else f"{v:,}–{v + width - 1:,}" for v in low]
+    texts[-1] = f"{low[-1]:,}+"
+    most = 14 if width == 1 else 7
+    every = int(np.ceil(len(low) / most))
+    chosen = list(range(0, len(low), every))
+    if chosen[-1] != len(low) - 1:
+        if len(low) - 1 - chosen[-1] < max(1, every // 2 + 1):
+            chosen.pop()
+        chosen.append(len(low) - 1)
+    ax.set_xticks(place[chosen], [texts[i] for i in chosen])
