@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxglm.errors import MissingExtraError
+from jaxglm.plot.names import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +24,8 @@ ACCENT = "#c8500a"
 DOT = "#3d3d3d"
 QUIET = "#5a5a5a"
 FAINT = "#b5b5b5"
+#: Colors of groups, told apart by people with any color vision.
+COLORS = (LINE, ACCENT, "#00795c", "#8a4f8a", "#a17600", "#3b8ec2", "#6b6b6b")
 #: Width of a whole picture in inches, and what a caption of its letters takes.
 _WIDTH, _LETTERS = 6.4, 88
 
@@ -65,6 +68,11 @@ def tidy_axes(ax: Axes, grid: str = "both") -> None:
     ax.set_axisbelow(True)
 
 
+def settle(ax: Axes) -> None:
+    """Lay the figure out, so that the size of the axes on the page is known."""
+    ax.figure.canvas.figure.draw_without_rendering()
+
+
 def label_axes(ax: Axes, x: str, y: str) -> None:
     """Names of both axes, long ones in lines."""
     ax.set_xlabel(textwrap.fill(x, 70), color=QUIET, labelpad=6, fontsize=10)
@@ -94,15 +102,29 @@ def plain_ticks(ax: Axes) -> None:
             axis.set_major_formatter("{x:,.0f}")
 
 
+def level_ticks(ax: Axes, levels: list) -> None:
+    """Names of factor levels under the places 0, 1, ...; slanted where they would run into each other."""
+    texts = [shorten(str(level), 28) for level in levels]
+    ax.set_xticks(range(len(levels)), texts)
+    inches = ax.get_position().width * ax.figure.get_figwidth()
+    widest = max(map(len, texts)) * 0.085 * len(levels)
+    if widest > inches:
+        upright = len(levels) > 5.5 * inches
+        ax.set_xticks(
+            range(len(levels)), texts, rotation=90 if upright else 40, ha="center" if upright else "right",
+            rotation_mode="default" if upright else "anchor",
+        )  # fmt: skip
+
+
 def ratio_ticks(low: float, high: float, most: int = 7) -> np.ndarray:
     """Round numbers between two positive limits, evenly spread on a log axis.
 
-    Steps of 1, 2, 5 over decades; powers of ten where those are too many; even steps where the limits are close
-    (0.9, 0.95, 1, 1.05), always such that 1 is among them if it lies within.
+    Steps of 1, 2, 5 over decades, or more or fewer of them; powers of ten where those are too many; even steps where
+    the limits are close (0.9, 1, 1.1). 1 is among them if it lies within.
     """
     low, high = float(low), float(high)
     decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    for steps in ((1, 2, 5), (1, 3), (1,)):
+    for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         ticks = np.array([s * 10.0**d for d in decades for s in steps])
         ticks = ticks[(ticks >= low * (1 - 1e-9)) & (ticks <= high * (1 + 1e-9))]
         if len(ticks) <= most:
@@ -113,11 +135,12 @@ def ratio_ticks(low: float, high: float, most: int = 7) -> np.ndarray:
         return ticks[power % every == 0]
     if len(ticks) >= 4:
         return ticks
-    for step in (1 * 10.0**e * m for e in range(2, -9, -1) for m in (1, 0.5, 0.25, 0.2)):
+    for step in (m * 10.0**e for e in range(2, -9, -1) for m in (1.0, 0.5, 0.2)):
         ticks = np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step
+        ticks = ticks[ticks > 0]
         if len(ticks) >= 4:
             break
-    return ticks[ticks > 0]
+    return ticks
 
 
 def log_axis(axis: Any, low: float, high: float, most: int = 7) -> None:

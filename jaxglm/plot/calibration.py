@@ -12,6 +12,7 @@ from jaxglm.inference import intervals
 from jaxglm.inference.observed import observed
 from jaxglm.plot.base import ACCENT, FAINT, LINE, QUIET, caption, label_axes, new_axes, tidy_axes
 from jaxglm.plot.marks import curve
+from jaxglm.plot.names import mean_words
 from jaxglm.plot.smoother import smooth
 
 if TYPE_CHECKING:
@@ -101,9 +102,7 @@ def draw(results: Any, *, bins: int | None = None, alpha: float = 0.05, ax: Axes
     ax = new_axes(ax, (5.6, 5.4))
     factor = intervals.quantile(alpha, np.inf)
     draw_table(ax, table, smooth(p, seen.y, weight, count, span=0.6), factor, p, weight * count)
-    success = results.intake.encoder.levels
-    name = f"{results.labels.response} = {success[1]}" if success else results.labels.response
-    label_axes(ax, "Predicted probability", f"Observed proportion of {name}")
+    label_axes(ax, "Predicted probability", mean_words(results, "Observed mean", "Observed proportion"))
     caption(ax, f"{len(table.size)} groups with {100 * (1 - alpha):g}% intervals", "line: smoothed proportion")
     return ax
 
@@ -132,15 +131,17 @@ def draw_table(ax: Axes, table: Bins, line: Any, factor: float, p: np.ndarray, w
     top = min(1.0, 1.06 * max(table.high.max(), p.max()))
     low = -_STRIP * top
     ax.plot([0, top], [0, top], color=FAINT, linewidth=1.2, zorder=1.5)
-    curve(ax, line, ACCENT, factor)
+    curve(ax, line, ACCENT, factor, (0.0, 1.0))
     ax.vlines(table.predicted, table.low, table.high, color=LINE, linewidth=1.8, zorder=5)
     ax.scatter(table.predicted, table.proportion, s=32, color=LINE, linewidths=0, zorder=6)
     height, edges = np.histogram(p, bins=40, range=(0.0, top), weights=weight)
     height = height / height.max() * (_STRIP - 0.03) * top
     ax.bar(edges[:-1], height, np.diff(edges), low, align="edge", color="#b9c4cf", linewidth=0, zorder=2)
+    # At the end where fewer predictions are.
+    right = height[-12:].sum() < height[:12].sum()
     ax.annotate(
-        "predictions", (1.0, low), (-3, 3), xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=8.5,
-        color=QUIET, ha="right", va="bottom",
+        "predictions", (float(right), low), (-3 if right else 3, 3), xycoords=("axes fraction", "data"),
+        textcoords="offset points", fontsize=8.5, color=QUIET, ha="right" if right else "left", va="bottom",
     )  # fmt: skip
     ax.set_xlim(-0.015 * top, 1.015 * top)
     ax.set_ylim(low, 1.02 * top)

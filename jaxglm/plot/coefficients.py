@@ -10,7 +10,7 @@ import pandas as pd
 
 from jaxglm.errors import InputError, NotAvailableError, near
 from jaxglm.inference.parameters import ratio_name
-from jaxglm.plot.base import FAINT, LINE, QUIET, caption, log_axis, new_axes, plain_ticks, tidy_axes
+from jaxglm.plot.base import LINE, QUIET, caption, log_axis, new_axes, plain_ticks, settle, tidy_axes
 from jaxglm.plot.names import readable
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _NUMBERED = 45
 #: An interval so many times wider than the typical one is cut, lest it hide the others.
 _WIDE = 12.0
-_DASHED = "–"
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,12 @@ class _Row:
     low: float = np.nan
     high: float = np.nan
     heading: bool = False
+    infinite: int = 0
+
+    @property
+    def finite(self) -> bool:
+        """Whether there is an estimate to draw."""
+        return bool(np.isfinite(self.estimate)) and not self.infinite
 
 
 def draw(
@@ -90,12 +95,14 @@ def draw(
     """
     table = results.tidy(conf_int=True, alpha=alpha, exponentiate=exponentiate)
     rows = _rows(results, table, intercept, sort, only)
-    if not any(np.isfinite(row.estimate) for row in rows):
+    if not any(row.finite or row.infinite for row in rows):
         raise NotAvailableError("there is no coefficient to show besides the intercept; intercept=True shows it")
-    ax = new_axes(ax, (6.8, 1.25 + 0.27 * len(rows)))
+    longest = max(len(row.name) for row in rows)
+    ax = new_axes(ax, (float(np.clip(5.2 + 0.085 * longest, 6.2, 9.2)), 1.25 + 0.27 * len(rows)))
     draw_rows(ax, rows, log=exponentiate)
     word = ratio_name(results.fit) if exponentiate else None
     ax.set_xlabel(word or f"Coefficient ({results.fit.model.family.link_title} link)", color=QUIET, labelpad=6)
+    settle(ax)
     caption(ax, f"Estimates with {100 * (1 - alpha):g}% confidence intervals ({results.cov_type} covariance)")
     return ax
 
@@ -109,7 +116,7 @@ def _rows(results: Any, table: pd.DataFrame, intercept: bool, sort: bool, only: 
                 raise InputError(f"only= names {name!r}, which is no coefficient.{near(name, names)}")
     several = "predictor" in table
     table = table.assign(
-        name=names, natural=results.fit.natural, group=table["predictor"] if several else "", short=table["term"]
+        name=names, natural=results.fit.natural, infinite=_infinite(results.fit), group=table["predictor"] if several else "", short=table["term"]
     )
     shown = table[~table["natural"]]
     shown = shown[shown["name"].isin(only)] if only is not None else shown
@@ -121,15 +128,26 @@ def _rows(results: Any, table: pd.DataFrame, intercept: bool, sort: bool, only: 
         if several:
             rows.append(_Row(str(group), heading=True))
         rows += [
-            _Row(readable(line.short), line.estimate, line.conf_low, line.conf_high)
+            _Row(readable(line.short), line.estimate, line.conf_low, line.conf_high, infinite=line.infinite)
             for line in part.itertuples(index=False)
         ]
     return rows
 
 
+def _infinite(fit: Any) -> np.ndarray:
+    """Sign of the infinity that the data drives each coefficient to (separation), else 0; (P,)."""
+    if fit.recession is None:
+        return np.zeros(len(fit.theta), int)
+    share = np.abs(fit.recession) * fit.column_lengths
+    return np.where(share > 1e-3 * share.max(), np.sign(fit.recession), 0).astype(int)
+
+
 def draw_rows(ax: Axes, rows: list[_Row], log: bool) -> None:
     """Dots, intervals, names to the left and numbers to the right."""
-    estimate, low, high = (np.array([getattr(row, name) for row in rows]) for name in ("estimate", "low", "high"))
+    estimate, low, high = (
+        np.array([getattr(row, name) if row.finite else np.nan for row in rows])
+        for name in ("estimate", "low", "high")
+    )
     place, null = np.arange(len(rows))[::-1], 1.0 if log else 0.0
     left, right = _limits(estimate, low, high, log)
     if log:
@@ -145,10 +163,11 @@ def draw_rows(ax: Axes, rows: list[_Row], log: bool) -> None:
         ax.scatter(
             estimate[mask], place[mask], s=34, facecolor=fill, edgecolor=LINE, linewidths=1.5, zorder=4, clip_on=False
         )
-    for ends, mark, beyond in ((low, "<", low < left), (high, ">", high > right)):
-        at = np.full(len(ends), left if mark == "<" else right)
-        ax.scatter(at[beyond], place[beyond], marker=mark, s=30, color=LINE, zorder=5, clip_on=False, linewidths=0)
-    _texts(ax, rows, place)
+    endless = np.array([row.infinite for row in rows])
+    for edge, mark, beyond in ((left, "<", (low < left) | (endless < 0)), (right, ">", (high > right) | (endless > 0))):
+        at = np.full(int(beyond.sum()), edge)
+        ax.scatter(at, place[beyond], marker=mark, s=30, color=LINE, zorder=5, clip_on=False, linewidths=0)
+    _texts(ax, rows, place, log)
     tidy_axes(ax, grid="x")
     if log:
         log_axis(ax.xaxis, left, right)
@@ -156,36 +175,52 @@ def draw_rows(ax: Axes, rows: list[_Row], log: bool) -> None:
         plain_ticks(ax)
 
 
-def _texts(ax: Axes, rows: list[_Row], place: np.ndarray) -> None:
+def _texts(ax: Axes, rows: list[_Row], place: np.ndarray, log: bool) -> None:
     """Names to the left and, of not too many, numbers to the right."""
     ax.set_yticks(place, [row.name for row in rows])
     for text, row in zip(ax.get_yticklabels(), rows, strict=True):
         if row.heading:
             text.set(fontweight="bold")
     for row, y in zip(rows, place, strict=True):
-        missing = not row.heading and np.isnan(row.estimate)
+        missing = not row.heading and not row.finite
         if missing:
-            words = "aliased, not estimated"
+            words = "no finite estimate" if row.infinite else "aliased, not estimated"
         elif row.heading or len(rows) > _NUMBERED:
             continue
         else:
-            words = f"{_number(row.estimate)}  ({_number(row.low)} {_DASHED} {_number(row.high)})"
+            words = numbers(row.estimate, row.low, row.high, log)
         ax.text(
             1.02, y, words, transform=ax.get_yaxis_transform(), va="center", ha="left", fontsize=8.5,
-            color=FAINT if missing else QUIET,
+            color="#8a8a8a" if missing else QUIET,
         )  # fmt: skip
 
 
-def _number(value: float) -> str:
-    """Three significant digits, at most three decimals, a true minus sign."""
-    size = abs(value)
-    if not np.isfinite(value):
-        text = "∞" if size == np.inf else "?"
-    elif size >= 1e5 or 0 < size < 5e-4:
-        text = f"{size:.1e}"
+def numbers(estimate: float, low: float, high: float, ratio: bool = False) -> str:
+    """An estimate and its interval, with as many decimals as the interval gives a meaning."""
+    values = (estimate, low, high)
+    if ratio:
+        # Ratios are read by their digits; a narrow interval needs one more.
+        with np.errstate(all="ignore"):
+            extra = int(np.log(high / low) < 0.1)
+            digits = [1 + extra - np.floor(np.log10(v)) if v < 0.095 else 2 + extra - (v >= 10) - (v >= 100) for v in values]
     else:
-        text = f"{size:,.{int(np.clip(2 - np.floor(np.log10(max(size, 1e-3))), 0, 3))}f}"
-    return f"−{text}" if value < 0 else text
+        half = 0.5 * (high - low)
+        half = half if np.isfinite(half) and half > 0 else abs(estimate) or 1.0
+        digits = [1 - np.floor(np.log10(half))] * 3
+    texts = [_number(v, int(np.clip(d, 0, 9)) if np.isfinite(d) else 0) for v, d in zip(values, digits, strict=True)]
+    return f"{texts[0]}  ({texts[1]}, {texts[2]})"
+
+
+def _number(value: float, decimals: int) -> str:
+    """Fixed decimals, with a true minus sign."""
+    size = abs(value)
+    if np.isnan(value):
+        text = "?"
+    elif np.isinf(value):
+        text = "∞"
+    else:
+        text = f"{size:.1e}" if size >= 1e6 or decimals > 6 else f"{size:,.{decimals}f}"
+    return f"−{text}" if value < 0 and text.strip("0.,") else text
 
 
 def _limits(estimate: np.ndarray, low: np.ndarray, high: np.ndarray, log: bool) -> tuple[float, float]:
@@ -198,8 +233,8 @@ def _limits(estimate: np.ndarray, low: np.ndarray, high: np.ndarray, log: bool) 
     finite = width[there & np.isfinite(width)]
     most = _WIDE * np.median(finite) if len(finite) else 0.0
     usual = there & (width <= max(most, 1e-300))
-    lower, upper = (lower[usual], upper[usual]) if usual.any() else (middle[there], middle[there])
-    left, right = min(lower.min(), 0.0), max(upper.max(), 0.0)
+    ends = np.concatenate([lower[usual], upper[usual]] if usual.any() else [middle[there], np.zeros(1)])
+    left, right = min(ends.min(), 0.0), max(ends.max(), 0.0)
     gap = 0.04 * (right - left) or 1.0
     left, right = left - gap, right + gap
     return (float(np.exp(left)), float(np.exp(right))) if log else (float(left), float(right))

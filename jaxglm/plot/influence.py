@@ -91,9 +91,10 @@ def draw_rows(
     marks.level_line(ax, 0.0)
     marks.cloud(ax, hat[keep], residual[keep])
     right = 1.12 * hat[keep].max()
-    top = 1.12 * max(np.abs(residual[keep]).max(), 2.2)
+    low, high = min(residual[keep].min(), -2.0), max(residual[keep].max(), 2.0)
+    low, high = low - 0.08 * (high - low), high + 0.08 * (high - low)
     ax.set_xlim(0.0 if right > 3 * hat[keep].min() else 0.9 * hat[keep].min(), right)
-    ax.set_ylim(-top, top)
+    ax.set_ylim(low, high)
     rows = np.argsort(-np.where(keep, cook, -np.inf), kind="stable")[: min(label, int(keep.sum()))]
     ax.scatter(hat[rows], residual[rows], s=34, facecolor="none", edgecolor=ACCENT, linewidths=1.5, zorder=5)
     average = np.mean(hat[keep])
@@ -101,24 +102,28 @@ def draw_rows(
     tidy_axes(ax)
     label_axes(ax, "Leverage", "Standardized Pearson residual")
     for level in _LEVELS:
-        _contour(ax, level, p, right, top)
+        _contour(ax, level, p, right, (low, high))
     ax.annotate(
-        "mean", (average, -top), (3, 4), textcoords="offset points", fontsize=8, color="#8a8a8a", va="bottom"
+        "mean", (average, low), (3, 4), textcoords="offset points", fontsize=8, color="#8a8a8a", va="bottom"
     )  # fmt: skip
     if len(rows):
         marks.name_points(ax, hat[rows], residual[rows], [names[i] for i in rows])
 
 
-def _contour(ax: Axes, level: float, p: int, right: float, top: float) -> None:
-    """Where Cook's distance has a value, above and below, if that is in sight."""
+def _contour(ax: Axes, level: float, p: int, right: float, limits: tuple[float, float]) -> None:
+    """Where Cook's distance has a value, above and below, as far as that is in sight."""
     h = np.linspace(1e-4 * right, min(right, _FULL), 400)
     y = np.sqrt(level * p * (1.0 - h) / h)
-    seen = y <= top
-    if not seen.any():
-        return
-    for sign in (1, -1):
+    named = False
+    for sign, end in ((1, limits[1]), (-1, -limits[0])):
+        seen = y <= end
+        # A corner of a contour tells nothing.
+        if np.mean(seen) < 0.1:
+            continue
         ax.plot(h[seen], sign * y[seen], color=ACCENT, linewidth=1.0, linestyle=(0, (5, 3)), zorder=1.8)
-    ax.annotate(
-        f"Cook {level:g}", (h[seen][-1], y[seen][-1]), (-2, 3), textcoords="offset points", fontsize=8.5, color=ACCENT,
-        ha="right", va="bottom",
-    )  # fmt: skip
+        if not named:
+            ax.annotate(
+                f"Cook {level:g}", (h[seen][-1], sign * y[seen][-1]), (-2, -4 * sign), textcoords="offset points",
+                fontsize=8.5, color=ACCENT, ha="right", va="top" if sign > 0 else "bottom",
+            )  # fmt: skip
+        named = True

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Up to so many points are drawn one by one.
 MOST_POINTS = 10_000
+#: Height of a line of small letters in points.
+_LINE = 12.0
 #: Directions in which a label may stand from its point, the best first.
 _SIDES = ((1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1), (0, -1))
 
@@ -43,11 +45,11 @@ def cloud(ax: Axes, x: np.ndarray, y: np.ndarray, *, log: bool = False) -> str:
     return f"{len(x):,} rows in cells, darkest {int(made.get_array().max()):,}"
 
 
-def curve(ax: Axes, found: Smooth | None, color: str, factor: float) -> None:
-    """A smoothed line and its band of `factor` standard errors to each side; nothing where there is none."""
+def curve(ax: Axes, found: Smooth | None, color: str, factor: float, ends: tuple = (-np.inf, np.inf)) -> None:
+    """A smoothed line and its band of `factor` standard errors, cut at the ends of its range; None draws nothing."""
     if found is None:
         return
-    low, high = found.mean - factor * found.se, found.mean + factor * found.se
+    low, high = (np.clip(found.mean + sign * factor * found.se, *ends) for sign in (-1.0, 1.0))
     ax.fill_between(found.x, low, high, color=color, alpha=0.18, linewidth=0, zorder=3)
     ax.plot(found.x, found.mean, color=color, linewidth=2.0, zorder=4)
 
@@ -60,7 +62,7 @@ def name_points(ax: Axes, x: Sequence[float], y: Sequence[float], names: Sequenc
     for (px, py), cx, cy, name in zip(pixels, x, y, names, strict=True):
         text = ax.annotate(
             name, (cx, cy), (0, 0), textcoords="offset points", fontsize=8.5, color=QUIET, zorder=6,
-            annotation_clip=True,
+            annotation_clip=True, bbox={"facecolor": "white", "alpha": 0.65, "linewidth": 0, "pad": 0.6},
         )  # fmt: skip
         size = text.get_window_extent()
         width, height = size.width + 2 * scale, size.height
@@ -87,12 +89,23 @@ def _meet(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def end_label(ax: Axes, x: float, y: float, text: str, color: str) -> None:
-    """A name at the right end of a curve, outside the axes at its height."""
-    ax.annotate(
-        text, (x, y), (6, 0), textcoords="offset points", va="center", ha="left", fontsize=9, color=color,
-        annotation_clip=False,
-    )  # fmt: skip
+def end_labels(ax: Axes, y: Sequence[float], texts: Sequence[str], colors: Sequence[str]) -> None:
+    """Names of curves at their right ends, outside the axes, moved apart where they would touch."""
+    order = np.argsort(y, kind="stable")
+    points = np.asarray(y, float)[order]
+    height = ax.get_window_extent().height * 72.0 / ax.figure.dpi
+    low, high = ax.get_ylim()
+    place = (points - low) / (high - low) * height
+    apart = place.copy()
+    for k in range(1, len(apart)):
+        apart[k] = max(apart[k], apart[k - 1] + _LINE)
+    # The stack as a whole stays where the curves end.
+    apart -= np.mean(apart - place)
+    for k, i in enumerate(order):
+        ax.annotate(
+            texts[i], (1.0, points[k]), (4, apart[k] - place[k]), xycoords=("axes fraction", "data"),
+            textcoords="offset points", va="center", ha="left", fontsize=9, color=colors[i], annotation_clip=False,
+        )  # fmt: skip
 
 
 def level_line(ax: Axes, value: float, style: str = "-") -> None:

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 #: ``C(f)[T.b]``, ``f[T.b]``, ``C(f, Treatment("a"))[T.b]``: a factor with treatment contrasts, and its level.
 _LEVEL = re.compile(r"^(?:C\(\s*([^,()]+?)\s*(?:,.*)?\)|factor\(\s*([^,()]+?)\s*\)|([^\[\]]+))\[T\.(.*)\]$")
+_COUNTS = re.compile(r"^cbind\(\s*([^,()]+?)\s*,")
 _MOST = 46
+
+
+def mean_words(results: Any, mean: str, probability: str) -> str:
+    """ "Mean of y", or "Probability of y = yes" where the mean is one."""
+    name = results.labels.response
+    if results.fit.model.family.mean_range != "unit":
+        return f"{mean} of {shorten(name)}"
+    success, counts = results.intake.encoder.levels, _COUNTS.match(name)
+    what = f"{name} = {success[1]}" if success else counts.group(1) if counts else name
+    return f"{probability} of {shorten(what)}"
 
 
 def readable(name: str) -> str:

@@ -90,8 +90,12 @@ def positions(values: np.ndarray, freq: np.ndarray, alpha: float) -> tuple[np.nd
     total = freq.sum()
     middle = np.cumsum(freq) - 0.5 * freq
     place = intervals.normal_quantile(middle / total)
-    # The middle of w equal values is the order statistic halfway between their first and last.
-    band = intervals.normal_quantile(intervals.order_limits(middle + 0.5, total, alpha))
+    # The middle of w equal values is the order statistic halfway between their first and last. The limits of very many
+    # points are smooth between those that are drawn.
+    rows = thin(len(values))
+    band = intervals.normal_quantile(intervals.order_limits(middle[rows] + 0.5, total, alpha))
+    if len(rows) < len(values):
+        band = np.stack([np.interp(place, place[rows], limit) for limit in band.T], axis=1)
     return place, band, (values < band[:, 0]) | (values > band[:, 1])
 
 

@@ -12,7 +12,8 @@ from jaxglm.inference import intervals
 from jaxglm.inference.observed import observed
 from jaxglm.inference.residuals import KINDS
 from jaxglm.plot import marks
-from jaxglm.plot.base import ACCENT, caption, label_axes, log_axis, new_axes, plain_ticks, tidy_axes
+from jaxglm.plot.base import ACCENT, caption, label_axes, level_ticks, log_axis, new_axes, plain_ticks, tidy_axes
+from jaxglm.plot.names import mean_words
 from jaxglm.plot.smoother import smooth
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def default_kind(results: Any) -> str:
 def _against(results: Any, against: str) -> tuple[np.ndarray, str, list | None]:
     """Values, their name, and the levels of a factor."""
     if against == "fitted":
-        return results.fittedvalues.to_numpy(), f"Fitted mean of {results.labels.response}", None
+        return results.fittedvalues.to_numpy(), mean_words(results, "Fitted mean", "Fitted probability"), None
     if against == "linear":
         return results.linear_predictor.to_numpy(), "Linear predictor", None
     table = results.intake.observed(results.fit)
@@ -170,7 +171,8 @@ def draw_cloud(
 
 def _strips(ax: Axes, codes, y, weight, freq, factor: float, levels: list) -> str:
     """Points by level with the mean of each."""
-    shift = np.random.default_rng(0).uniform(-0.28, 0.28, len(codes))
+    # A stream of its own: that of quantile residuals would make the shift depend on them.
+    shift = np.random.default_rng([0, 1]).uniform(-0.28, 0.28, len(codes))
     note = marks.cloud(ax, codes + shift, y)
     for k in range(len(levels)):
         here = codes == k
@@ -183,7 +185,7 @@ def _strips(ax: Axes, codes, y, weight, freq, factor: float, levels: list) -> st
         half = factor * se * np.sqrt(n / (n - 1)) if n > 1 else np.nan
         ax.errorbar(k, mean, yerr=half, fmt="o", markersize=6, color=ACCENT, linewidth=2.0, zorder=4)
     ax.set_xlim(-0.6, len(levels) - 0.4)
-    ax.set_xticks(range(len(levels)), levels)
+    level_ticks(ax, levels)
     return note
 
 

@@ -141,7 +141,7 @@ def _ticks(ax: Axes, low: np.ndarray, place: np.ndarray, width: int) -> None:
     every = int(np.ceil(len(low) / most))
     chosen = list(range(0, len(low), every))
     if chosen[-1] != len(low) - 1:
-        if len(low) - 1 - chosen[-1] < max(1, every // 2 + 1):
+        if len(low) - 1 - chosen[-1] < every:
             chosen.pop()
         chosen.append(len(low) - 1)
     ax.set_xticks(place[chosen], [texts[i] for i in chosen])
