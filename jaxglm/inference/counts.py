@@ -72,7 +72,9 @@ def count_table(fit: Fit) -> Counts:
         raise NotAvailableError(f"a rootogram of counts up to {m - 1:,} would show nothing; see plot.qq()")
     found = np.bincount(counts.astype(int), weight, minlength=m)
     with precision.scope():
-        given = need_rows(fit, "plot.rootogram()").map_rows(Given(), fit.model, (fit.coefficients, np.asarray(fit.scale)))
+        given = need_rows(fit, "plot.rootogram()").map_rows(
+            Given(), fit.model, (fit.coefficients, np.asarray(fit.scale))
+        )
     rows, share = _spread(fitted(fit) if family.has("mean") else given["eta"][:, 0], weight, max(_ROWS, _MOST // m))
     part = jax.tree.map(lambda a: a[rows], given) | {"size": seen.size[rows]}
     with precision.scope():
@@ -112,4 +114,3 @@ def _expected(family, counts, weight, given) -> jax.Array:
         return jnp.sum(weight * chances)
 
     return jax.lax.map(frequency, counts)
-

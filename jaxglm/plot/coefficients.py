@@ -116,7 +116,11 @@ def _rows(results: Any, table: pd.DataFrame, intercept: bool, sort: bool, only: 
                 raise InputError(f"only= names {name!r}, which is no coefficient.{near(name, names)}")
     several = "predictor" in table
     table = table.assign(
-        name=names, natural=results.fit.natural, infinite=_infinite(results.fit), group=table["predictor"] if several else "", short=table["term"]
+        name=names,
+        natural=results.fit.natural,
+        infinite=_infinite(results.fit),
+        group=table["predictor"] if several else "",
+        short=table["term"],
     )
     shown = table[~table["natural"]]
     shown = shown[shown["name"].isin(only)] if only is not None else shown
@@ -145,8 +149,7 @@ def _infinite(fit: Any) -> np.ndarray:
 def draw_rows(ax: Axes, rows: list[_Row], log: bool) -> None:
     """Dots, intervals, names to the left and numbers to the right."""
     estimate, low, high = (
-        np.array([getattr(row, name) if row.finite else np.nan for row in rows])
-        for name in ("estimate", "low", "high")
+        np.array([getattr(row, name) if row.finite else np.nan for row in rows]) for name in ("estimate", "low", "high")
     )
     place, null = np.arange(len(rows))[::-1], 1.0 if log else 0.0
     left, right = _limits(estimate, low, high, log)
@@ -169,7 +172,9 @@ def draw_rows(ax: Axes, rows: list[_Row], log: bool) -> None:
         ax.scatter(at, place[beyond], marker=mark, s=30, color=LINE, zorder=5, clip_on=False, linewidths=0)
     _texts(ax, rows, place, log)
     tidy_axes(ax, grid="x")
-    if log:
+    if not np.isfinite(estimate).any():
+        ax.set_xticks([null], [f"{null:g}"])
+    elif log:
         log_axis(ax.xaxis, left, right)
     else:
         plain_ticks(ax)
@@ -202,7 +207,9 @@ def numbers(estimate: float, low: float, high: float, ratio: bool = False) -> st
         # Ratios are read by their digits; a narrow interval needs one more.
         with np.errstate(all="ignore"):
             extra = int(np.log(high / low) < 0.1)
-            digits = [1 + extra - np.floor(np.log10(v)) if v < 0.095 else 2 + extra - (v >= 10) - (v >= 100) for v in values]
+            digits = [
+                1 + extra - np.floor(np.log10(v)) if v < 0.095 else 2 + extra - (v >= 10) - (v >= 100) for v in values
+            ]
     else:
         half = 0.5 * (high - low)
         half = half if np.isfinite(half) and half > 0 else abs(estimate) or 1.0

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from jaxglm.errors import NotAvailableError
+from jaxglm.errors import InputError, NotAvailableError
 from jaxglm.plot import calibration, influence, quantiles, residuals, rootogram
 from jaxglm.plot.base import new_figure
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 def draw(results: Any, *, seed: int = 0) -> np.ndarray:
@@ -59,7 +56,8 @@ def draw(results: Any, *, seed: int = 0) -> np.ndarray:
     for panel in _panels(results, kind, seed):
         try:
             panel(ax=free[0])
-        except NotAvailableError:
+        except (InputError, NotAvailableError):
+            # The family has no such picture.
             continue
         if not free[1:]:
             break

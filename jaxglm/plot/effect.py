@@ -107,7 +107,9 @@ def draw(
     frame = pd.DataFrame({name: _held(table, name, at or {}, len(grid)) for name in needed if name != variable})
     frame[variable] = pd.Series(levels, dtype=object) if levels else grid
     groups = [None] if by is None else _groups(table[by], by)
-    curves = [_curve(results, frame if by is None else frame.assign(**{by: _same(g, len(grid))}), alpha) for g in groups]
+    curves = [
+        _curve(results, frame if by is None else frame.assign(**{by: _same(g, len(grid))}), alpha) for g in groups
+    ]
     ax = new_axes(ax)
     notes = _points(ax, results, column, levels) if points else ()
     draw_curves(ax, grid, curves, levels, [LINE] if by is None else COLORS)
@@ -140,7 +142,9 @@ def _check(table: Table, needed: list[str], variable: str, by: str | None, at: d
     for name in (variable, by):
         column = None if name is None else table[name]
         if column is not None and not isinstance(column, Factor) and not hasattr(column, "values"):
-            raise InputError(f"column {name!r} holds dates or times, which have no axis here; use a number, such as days")
+            raise InputError(
+                f"column {name!r} holds dates or times, which have no axis here; use a number, such as days"
+            )
 
 
 def _held(table: Table, name: str, at: dict[str, Any], n: int) -> Any:

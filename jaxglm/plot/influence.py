@@ -101,8 +101,9 @@ def draw_rows(
     ax.axvline(average, color="#dddddd", linewidth=1.1, zorder=1.5)
     tidy_axes(ax)
     label_axes(ax, "Leverage", "Standardized Pearson residual")
-    for level in _LEVELS:
-        _contour(ax, level, p, right, (low, high))
+    # One named below and one above: where leverage is high the contours meet.
+    for level, first in zip(_LEVELS, (-1, 1), strict=True):
+        _contour(ax, level, p, right, (low, high), first)
     ax.annotate(
         "mean", (average, low), (3, 4), textcoords="offset points", fontsize=8, color="#8a8a8a", va="bottom"
     )  # fmt: skip
@@ -110,20 +111,23 @@ def draw_rows(
         marks.name_points(ax, hat[rows], residual[rows], [names[i] for i in rows])
 
 
-def _contour(ax: Axes, level: float, p: int, right: float, limits: tuple[float, float]) -> None:
-    """Where Cook's distance has a value, above and below, as far as that is in sight."""
+def _contour(ax: Axes, level: float, p: int, right: float, limits: tuple[float, float], first: int) -> None:
+    """Where Cook's distance has a value, above and below, as far as that is in sight; named on the `first` side."""
     h = np.linspace(1e-4 * right, min(right, _FULL), 400)
     y = np.sqrt(level * p * (1.0 - h) / h)
     named = False
-    for sign, end in ((1, limits[1]), (-1, -limits[0])):
+    for sign in (first, -first):
+        end = limits[1] if sign > 0 else -limits[0]
         seen = y <= end
         # A corner of a contour tells nothing.
         if np.mean(seen) < 0.1:
             continue
         ax.plot(h[seen], sign * y[seen], color=ACCENT, linewidth=1.0, linestyle=(0, (5, 3)), zorder=1.8)
         if not named:
+            last = y[seen][-1]
+            outer = sign if last < 0.85 * end and sign == first else -sign
             ax.annotate(
-                f"Cook {level:g}", (h[seen][-1], sign * y[seen][-1]), (-2, -4 * sign), textcoords="offset points",
-                fontsize=8.5, color=ACCENT, ha="right", va="top" if sign > 0 else "bottom",
+                f"Cook {level:g}", (h[seen][-1], sign * last), (-2, 4 * outer), textcoords="offset points",
+                fontsize=8.5, color=ACCENT, ha="right", va="bottom" if outer > 0 else "top",
             )  # fmt: skip
         named = True

@@ -39,10 +39,13 @@ def cloud(ax: Axes, x: np.ndarray, y: np.ndarray, *, log: bool = False) -> str:
         ax.scatter(x, y, zorder=2, **dots(len(x)))
         return ""
     made = ax.hexbin(
-        x, y, gridsize=(64, 36), mincnt=1, bins="log", vmin=0.15, cmap="Greys", linewidths=0, zorder=2,
+        x, y, gridsize=(64, 36), mincnt=1, bins="log", vmin=0.15, cmap="Greys", linewidths=0.2, zorder=2,
         xscale="log" if log else "linear",
     )  # fmt: skip
-    return f"{len(x):,} rows in cells, darkest {int(made.get_array().max()):,}"
+    most = int(made.get_array().max())
+    # The darkest cell is no black, so that lines and names show on it.
+    made.norm.vmax = 4.0 * most
+    return f"{len(x):,} rows in cells of up to {most:,}"
 
 
 def curve(ax: Axes, found: Smooth | None, color: str, factor: float, ends: tuple = (-np.inf, np.inf)) -> None:

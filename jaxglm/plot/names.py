@@ -13,12 +13,18 @@ _MOST = 46
 
 def mean_words(results: Any, mean: str, probability: str) -> str:
     """ "Mean of y", or "Probability of y = yes" where the mean is one."""
-    name = results.labels.response
+    success = results.intake.encoder.levels
+    name = counted_words(results)
     if results.fit.model.family.mean_range != "unit":
-        return f"{mean} of {shorten(name)}"
-    success, counts = results.intake.encoder.levels, _COUNTS.match(name)
-    what = f"{name} = {success[1]}" if success else counts.group(1) if counts else name
-    return f"{probability} of {shorten(what)}"
+        return f"{mean} of {name}"
+    return f"{probability} of {name} = {shorten(str(success[1]))}" if success else f"{probability} of {name}"
+
+
+def counted_words(results: Any) -> str:
+    """The response, or what is counted in ``cbind(counted, others)``."""
+    name = results.labels.response
+    counts = _COUNTS.match(name)
+    return shorten(counts.group(1) if counts else name)
 
 
 def readable(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxglm.errors import InputError, near
 from jaxglm.inference import intervals
 from jaxglm.inference.observed import observed
 from jaxglm.plot import marks
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 #: Of more points all of the tails, and every so many between, are drawn.
 _MOST, _TAIL = 3000, 500
 _NAMED = 3
+#: Residuals that are meant to have variance 1, dispersion aside.
+STANDARD = ("quantile", "deviance", "pearson", "anscombe")
 
 
 def draw(
@@ -54,6 +57,8 @@ def draw(
     ------
     MissingExtraError
         matplotlib is not installed.
+    InputError
+        `kind` is none of these.
     NotAvailableError
         The rows were not kept, or the family has no distribution function (quasi families: kind="deviance").
 
@@ -69,6 +74,8 @@ def draw(
     >>> ax.get_xlabel()
     'Standard normal quantile'
     """
+    if kind not in STANDARD:
+        raise InputError(f"kind={kind!r} has no standard distribution to compare with.{near(str(kind), STANDARD)}")
     residual = results.resid(kind, seed=seed)
     scale = 1.0 if kind == "quantile" else float(np.sqrt(results.scale))
     freq = observed(results.fit, "plot.qq()").freq

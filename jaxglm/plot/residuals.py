@@ -92,7 +92,7 @@ def draw(
         y, word = np.sqrt(np.abs(y)), f"√|{kind} residual|"
         # The mean of sqrt|z| for a standard normal z, where the residuals are meant to be one.
         target = 0.8222 if kind == "quantile" else np.nan
-    log = levels is None and against == "fitted" and x.min() > 0 and x.max() > _SPAN * x.min()
+    log = against == "fitted" and results.fit.model.family.mean_range != "unit" and 0 < _SPAN * x.min() < x.max()
     ax = new_axes(ax)
     level = f"{100 * (1 - alpha):g}% band"
     note = draw_cloud(ax, x, y, seen.share, seen.freq, target, intervals.quantile(alpha, np.inf), levels, log)
@@ -134,7 +134,9 @@ def _against(results: Any, against: str) -> tuple[np.ndarray, str, list | None]:
     if isinstance(column, Factor):
         return column.codes.astype(float), against, [str(level) for level in column.levels]
     if not hasattr(column, "values"):
-        raise InputError(f"column {against!r} holds dates or times; add a column of numbers, such as days since a start")
+        raise InputError(
+            f"column {against!r} holds dates or times; add a column of numbers, such as days since a start"
+        )
     return np.asarray(column.values, float), against, None
 
 

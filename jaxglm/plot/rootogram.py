@@ -9,13 +9,14 @@ import numpy as np
 from jaxglm.errors import InputError, near
 from jaxglm.inference.counts import Counts, count_table
 from jaxglm.plot.base import FAINT, LINE, QUIET, caption, label_axes, new_axes, tidy_axes
+from jaxglm.plot.names import counted_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Most bars; more counts than this share bars of equal width.
 _BARS = 45
-_STYLES = ("hanging", "standing")
+_STYLES = ("hanging", "standing", "suspended")
 
 
 def draw(results: Any, *, width: int | None = None, style: str = "hanging", ax: Axes | None = None) -> Axes:
@@ -31,8 +32,8 @@ def draw(results: Any, *, width: int | None = None, style: str = "hanging", ax: 
         A model of counts: Poisson, negative binomial, binomial with trials, or a custom likelihood of counts.
     width : int, optional
         Counts to a bar; by default 1, or a round number that gives at most 45 bars.
-    style : {"hanging", "standing"}
-        Standing bars begin at 0, for readers who want the frequencies themselves.
+    style : {"hanging", "standing", "suspended"}
+        Standing bars begin at 0; suspended ones show the gaps alone, which is the style for very many rows.
     ax : matplotlib axes, optional
 
     Returns
@@ -63,24 +64,26 @@ def draw(results: Any, *, width: int | None = None, style: str = "hanging", ax: 
     '√frequency'
     """
     if style not in _STYLES:
-        raise InputError(f"style must be 'hanging' or 'standing', not {style!r}.{near(str(style), _STYLES)}")
+        raise InputError(
+            f"style must be 'hanging', 'standing' or 'suspended', not {style!r}.{near(str(style), _STYLES)}"
+        )
     if width is not None and (isinstance(width, bool) or not isinstance(width, (int, np.integer)) or width < 1):
         raise InputError(f"width is the number of counts to a bar, a whole number of at least 1, not {width!r}")
     table = count_table(results.fit)
     wide = round_width(len(table.observed) - 1) if width is None else int(width)
     ax = new_axes(ax)
-    draw_bars(ax, table, wide, hanging=style == "hanging")
-    label_axes(ax, _what(results), "√frequency")
-    bars = "Bars: observed" + (f", {wide} counts each" if wide > 1 else "")
+    draw_bars(ax, table, wide, style)
+    gaps = style == "suspended"
+    label_axes(ax, f"Count of {counted_words(results)}", "√expected − √observed" if gaps else "√frequency")
+    words = {
+        "hanging": "Bars (observed) hang from the line (expected)",
+        "standing": "Bars: observed; line: expected",
+        "suspended": "Bars below 0: more observed than expected",
+    }
     n = results.fit.n_rows
-    used = f"expected from {table.n_used:,} of {n:,} rows" if table.n_used < n else ""
-    caption(ax, f"{bars}, hanging from the line: expected" if style == "hanging" else f"{bars}; line: expected", used)
+    used = f"{table.n_used:,} of {n:,} rows stand for all" if table.n_used < n else ""
+    caption(ax, words[style], f"{wide} counts to a bar" if wide > 1 else "", used)
     return ax
-
-
-def _what(results: Any) -> str:
-    counted = "Successes" if results.fit.model.family.mean_range == "unit" else "Count"
-    return f"{counted} of {results.labels.response}"
 
 
 def round_width(counts: int) -> int:
@@ -107,18 +110,21 @@ def grouped(table: Counts, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return low, observed, expected
 
 
-def draw_bars(ax: Axes, table: Counts, width: int, hanging: bool) -> None:
+def draw_bars(ax: Axes, table: Counts, width: int, style: str) -> None:
     """Bars, the expected line, and Tukey's limits around 0."""
     low, observed, expected = grouped(table, width)
     place = low + 0.5 * (width - 1)
     # The open bar is drawn as wide as the others.
     seen, meant = np.sqrt(observed), np.sqrt(expected)
-    base = meant - seen if hanging else np.zeros_like(seen)
-    far = hanging & (np.abs(base) > 1.0)
+    gap, standing, suspended = meant - seen, style == "standing", style == "suspended"
+    base = np.zeros_like(seen) if standing or suspended else gap
+    height = gap if suspended else seen
+    far = ~np.full(len(low), standing) & (np.abs(gap) > 1.0)
     for mask, color in ((~far, "#9db7d5"), (far, "#e0a57f")):
-        ax.bar(place[mask], seen[mask], 0.82 * width, base[mask], color=color, linewidth=0, zorder=2)
-    ax.plot(place, meant, color=LINE, linewidth=1.8, marker="o", markersize=3.8, zorder=4)
-    if hanging:
+        ax.bar(place[mask], height[mask], 0.82 * width, base[mask], color=color, linewidth=0, zorder=2)
+    if not suspended:
+        ax.plot(place, meant, color=LINE, linewidth=1.8, marker="o", markersize=3.8, zorder=4)
+    if not standing:
         ax.axhspan(-1.0, 1.0, color=FAINT, alpha=0.22, linewidth=0, zorder=1)
         ax.annotate(
             "Tukey's limits ±1", (1.0, -1.0), (-4, -3), xycoords=("axes fraction", "data"), textcoords="offset points",
@@ -126,9 +132,9 @@ def draw_bars(ax: Axes, table: Counts, width: int, hanging: bool) -> None:
         )  # fmt: skip
     ax.axhline(0.0, color="#6a6a6a", linewidth=1.1, zorder=3)
     ax.set_xlim(place[0] - 0.7 * width, place[-1] + 0.7 * width)
-    bottom = min(base.min(), -1.0) if hanging else 0.0
-    top = max(meant.max(), (base + seen).max())
-    ax.set_ylim(bottom - (0.09 * (top - bottom) if hanging else 0.0), 1.05 * top)
+    ends = np.concatenate([base, base + height, [0.0] if suspended else meant, [0.0] if standing else [-1.0, 1.0]])
+    bottom, top = ends.min(), ends.max()
+    ax.set_ylim(bottom - (0.0 if standing else 0.09 * (top - bottom)), top + 0.04 * (top - bottom))
     _ticks(ax, low, place, width)
     tidy_axes(ax, grid="y")
 
