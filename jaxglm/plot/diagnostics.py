@@ -11,6 +11,7 @@ import numpy as np
 from jaxglm.errors import InputError, NotAvailableError
 from jaxglm.plot import calibration, influence, quantiles, residuals, rootogram
 from jaxglm.plot.base import new_figure
+from jaxglm.plot.names import shorten
 
 
 def draw(results: Any, *, seed: int = 0) -> np.ndarray:
@@ -51,7 +52,10 @@ def draw(results: Any, *, seed: int = 0) -> np.ndarray:
     """
     kind = residuals.default_kind(results)
     results.resid(kind, seed=seed)
-    axes = new_figure(2, 2, (10.4, 8.0))[1]
+    figure, axes = new_figure(2, 2, (10.4, 8.3))
+    family = results.fit.model.family
+    words = f"{results.labels.formula or results.labels.response}   ({family.title}, {family.link_title} link)"
+    figure.suptitle(shorten(words, 110), x=0.012, ha="left", fontsize=10.5, color="#333333")
     free = list(axes.flat)
     for panel in _panels(results, kind, seed):
         try:

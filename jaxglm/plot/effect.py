@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from jaxglm.errors import InputError, NotAvailableError, near
+from jaxglm.errors import InputError, NotAvailableError, UnseenLevelError, near
 from jaxglm.frames import Factor, Table
 from jaxglm.inference.observed import observed
 from jaxglm.plot import marks
@@ -101,32 +102,78 @@ def draw(
         )
     needed = [name for name in results.intake.needs if name in table.names]
     _check(table, needed, variable, by, at or {})
-    column = table[variable]
-    levels = list(column.levels) if isinstance(column, Factor) else None
-    grid = np.arange(len(levels)) if levels else np.linspace(np.nanmin(column.values), np.nanmax(column.values), 200)
-    frame = pd.DataFrame({name: _held(table, name, at or {}, len(grid)) for name in needed if name != variable})
-    frame[variable] = pd.Series(levels, dtype=object) if levels else grid
-    groups = [None] if by is None else _groups(table[by], by)
-    curves = [
-        _curve(results, frame if by is None else frame.assign(**{by: _same(g, len(grid))}), alpha) for g in groups
-    ]
+    try:
+        plan = _plan(results, table, needed, variable, by, at or {}, alpha)
+    except UnseenLevelError:
+        # Numbers that the formula takes as a factor have no values between its levels.
+        plan = _plan(results, _with_factors(results, table, needed), needed, variable, by, at or {}, alpha)
     ax = new_axes(ax)
-    notes = _points(ax, results, column, levels) if points else ()
-    draw_curves(ax, grid, curves, levels, [LINE] if by is None else COLORS)
+    notes = _points(ax, results, plan.column, plan.levels) if points else ()
+    draw_curves(ax, plan.grid, plan.curves, plan.levels, [LINE] if by is None else COLORS)
     if not points:
-        _rug(ax, column, levels)
+        _rug(ax, plan.column, plan.levels)
     elif not notes[1:]:
-        notes += (_limit(ax, max(np.nanmax(c["mean_ci_upper"]) for c in curves)),)
+        notes += (_limit(ax, max(np.nanmax(c["mean_ci_upper"]) for c in plan.curves)),)
     label_axes(ax, variable, mean_words(results, "Mean", "Probability"))
     tidy_axes(ax)
     plain_ticks(ax)
     if by is not None:
         settle(ax)
-        marks.end_labels(ax, [float(c["mean"].iloc[-1]) for c in curves], _words(by, groups), COLORS)
-    held = [f"{n} = {shown(frame[n].iloc[0])}" for n in needed if n not in (variable, by)]
-    text = f"{100 * (1 - alpha):g}% confidence " + ("intervals" if levels else "band")
+        marks.end_labels(ax, [float(c["mean"].iloc[-1]) for c in plan.curves], plan.names, COLORS)
+    held = [f"{n} = {shown(plan.frame[n].iloc[0])}" for n in needed if n not in (variable, by)]
+    text = f"{100 * (1 - alpha):g}% confidence " + ("intervals" if plan.levels else "band")
     caption(ax, text, "held at " + ", ".join(held[:4]) + (", ..." if held[4:] else "") if held else "", *notes)
     return ax
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be drawn: a column, the levels of a factor, places, one curve a group, and what was predicted for."""
+
+    column: Any
+    levels: list | None
+    grid: np.ndarray
+    curves: list[pd.DataFrame]
+    names: list[str]
+    frame: pd.DataFrame
+
+
+def _plan(
+    results: Any, table: Table, needed: list[str], variable: str, by: str | None, at: dict[str, Any], alpha: float
+) -> _Plan:
+    column = table[variable]
+    levels = list(column.levels) if isinstance(column, Factor) else None
+    grid = np.arange(len(levels)) if levels else np.linspace(np.nanmin(column.values), np.nanmax(column.values), 200)
+    frame = pd.DataFrame({name: _held(table, name, at, len(grid)) for name in needed if name != variable})
+    numbers = levels is None or not any(isinstance(level, str) for level in levels)
+    frame[variable] = np.asarray(levels or grid) if numbers else pd.Series(levels, dtype=object)
+    groups = [None] if by is None else _groups(table[by], by)
+    frames = [frame if by is None else frame.assign(**{by: _same(group, len(grid))}) for group in groups]
+    curves = [_curve(results, part, alpha) for part in frames]
+    return _Plan(column, levels, grid, curves, [f"{by} = {shown(group)}" for group in groups], frame)
+
+
+def _with_factors(results: Any, table: Table, needed: list[str]) -> Table:
+    """The columns, as factors where a number between two of their values cannot be predicted for."""
+    columns = {name: table[name] for name in needed}
+    tried = [name for name, column in columns.items() if not isinstance(column, Factor) and hasattr(column, "values")]
+    base = {name: _first(column) for name, column in columns.items()}
+    between = {name: np.unique(columns[name].values)[:2].mean() for name in tried}
+    frame = pd.DataFrame([base] + [base | {name: between[name]} for name in tried])
+    known = results.predict(frame, unseen="nan", **results.intake.mean_offset()).notna().to_numpy()[1:]
+    for name, there in zip(tried, known, strict=True):
+        if not there:
+            values, codes = np.unique(columns[name].values, return_inverse=True)
+            levels = tuple(int(v) if v == int(v) else float(v) for v in values)
+            columns[name] = Factor(codes.astype(np.int32), levels)
+    return Table.of(columns, table.n_rows, table.index)
+
+
+def _first(column: Any) -> Any:
+    """The value of the first row."""
+    if isinstance(column, Factor):
+        return column.levels[column.codes[0]]
+    return column.values[0] if hasattr(column, "values") else column.source[0]
 
 
 def _check(table: Table, needed: list[str], variable: str, by: str | None, at: dict[str, Any]) -> None:
@@ -174,10 +221,6 @@ def _groups(column: Any, by: str) -> list[Any]:
         return levels
     mean, sd = np.nanmean(column.values), np.nanstd(column.values)
     return [float(v) for v in (mean - sd, mean, mean + sd)]
-
-
-def _words(by: str, groups: list[Any]) -> list[str]:
-    return [f"{by} = {shown(group)}" for group in groups]
 
 
 def _curve(results: Any, frame: pd.DataFrame, alpha: float) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from jaxglm.kernels import (
     Meat,
     Movement,
     Newton,
+    Observed,
     Point,
     Predictions,
     Predictors,
@@ -114,6 +115,7 @@ def row_maps(p):
         "predictions": (Predictions(), (theta, jnp.eye(p))),
         "residuals": (Residuals(), theta),
         "boundaries": (Boundaries(), None),
+        "observed": (Observed(), None),
     }
 
 

@@ -331,6 +331,8 @@ def test_a_replicated_row_is_as_many_points():
 def test_families_without_a_distribution_say_what_to_do(fits):
     with pytest.raises(jg.errors.NotAvailableError, match="distribution function"):
         fits.quasi.plot.qq()
+    with pytest.raises(jg.errors.InputError, match="no standard distribution"):
+        fits.gamma.plot.qq(kind="response")
     ax = fits.quasi.plot.qq(kind="deviance")
     drawn = np.concatenate([np.asarray(c.get_offsets())[:, 1] for c in ax.collections[1:]])
     want = fits.quasi.resid("deviance") / np.sqrt(fits.quasi.scale)
@@ -517,6 +519,18 @@ def test_an_effect_by_another_column(fits):
     for bad in ({"by": "x"}, {"by": "g"}, {"by": "f", "at": {"f": "low"}}):
         with pytest.raises(jg.errors.InputError, match="another column"):
             fits.gamma.plot.effect("x", **bad)
+
+
+def test_numbers_that_are_a_factor_have_levels():
+    data = DATA.assign(month=_rng.integers(1, 5, N))
+    res = jg.glm("visits ~ x + C(month)", data, family="poisson")
+    ax = res.plot.effect("month")
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["1", "2", "3", "4"]
+    want = res.predict(pd.DataFrame({"x": data["x"].mean(), "month": [1, 2, 3, 4]}))
+    np.testing.assert_allclose(ax.containers[0].lines[0].get_ydata().astype(float), want, rtol=1e-10)
+    assert f"month = {data['month'].mode()[0]}" in res.plot.effect("x").get_title(loc="left")
+    with pytest.raises(jg.errors.UnseenLevelError, match="9"):
+        res.plot.effect("x", at={"month": 9})
 
 
 def test_far_points_do_not_flatten_an_effect_and_are_counted():
