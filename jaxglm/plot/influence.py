@@ -97,6 +97,7 @@ def draw_rows(
     ax.set_ylim(low, high)
     rows = np.argsort(-np.where(keep, cook, -np.inf), kind="stable")[: min(label, int(keep.sum()))]
     ax.scatter(hat[rows], residual[rows], s=34, facecolor="none", edgecolor=ACCENT, linewidths=1.5, zorder=5)
+    ax.locator_params(axis="x", nbins=6)
     average = np.mean(hat[keep])
     ax.axvline(average, color="#dddddd", linewidth=1.1, zorder=1.5)
     tidy_axes(ax)

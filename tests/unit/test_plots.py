@@ -298,8 +298,8 @@ def test_order_limits_are_those_of_the_beta_distribution():
 def test_the_band_covers_a_normal_sample_point_by_point():
     rng = np.random.default_rng(4)
     out = [quantiles.positions(np.sort(rng.normal(size=50)), np.ones(50), 0.1)[2].mean() for _ in range(400)]
-    # Shares in a sample are dependent; 0.011 is 2.5 standard errors of their mean (measured 0.0045).
-    assert np.mean(out) == pytest.approx(0.1, abs=0.011)
+    # Points of a sample are dependent: the mean share has a standard error of 0.0056 (60 seeds), of which 0.017 is 3.
+    assert np.mean(out) == pytest.approx(0.1, abs=0.017)
 
 
 def test_points_are_sorted_residuals_and_thinned_only_between_the_tails(fits):
