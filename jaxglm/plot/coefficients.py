@@ -11,7 +11,7 @@ import pandas as pd
 from jaxglm.errors import InputError, NotAvailableError, near
 from jaxglm.inference.parameters import ratio_name
 from jaxglm.plot.base import LINE, QUIET, caption, log_axis, new_axes, plain_ticks, settle, tidy_axes
-from jaxglm.plot.names import readable
+from jaxglm.plot.names import link_words, readable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def draw(
     alpha: float = 0.05,
     intercept: bool = False,
     sort: bool = False,
-    only: list[str] | None = None,
+    only: str | list[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Estimates with their confidence intervals, one line a coefficient.
@@ -66,7 +66,7 @@ def draw(
         Show the intercept too.
     sort : bool
         Largest estimate first; otherwise in the order of the model.
-    only : list of str, optional
+    only : str or list of str, optional
         Names of the coefficients to show, as in ``params``; all by default.
     ax : matplotlib axes, optional
         New ones are as high as the coefficients need.
@@ -93,6 +93,7 @@ def draw(
     >>> ax.get_xlabel(), ax.get_xscale()
     ('Odds ratio', 'log')
     """
+    only = [only] if isinstance(only, str) else only
     table = results.tidy(conf_int=True, alpha=alpha, exponentiate=exponentiate)
     rows = _rows(results, table, intercept, sort, only)
     if not any(row.finite or row.infinite for row in rows):
@@ -100,8 +101,8 @@ def draw(
     longest = max(len(row.name) for row in rows)
     ax = new_axes(ax, (float(np.clip(5.2 + 0.085 * longest, 6.2, 9.2)), 1.25 + 0.27 * len(rows)))
     draw_rows(ax, rows, log=exponentiate)
-    word = ratio_name(results.fit) if exponentiate else None
-    ax.set_xlabel(word or f"Coefficient ({results.fit.model.family.link_title} link)", color=QUIET, labelpad=6)
+    word = ratio_name(results.fit) if exponentiate else link_words(results.fit.model.family, "Coefficient ({} link)")
+    ax.set_xlabel(word or "Coefficient", color=QUIET, labelpad=6)
     settle(ax)
     caption(ax, f"Estimates with {100 * (1 - alpha):g}% confidence intervals ({results.cov_type} covariance)")
     return ax

@@ -11,7 +11,7 @@ import numpy as np
 from jaxglm.errors import InputError, NotAvailableError
 from jaxglm.plot import calibration, influence, quantiles, residuals, rootogram
 from jaxglm.plot.base import new_figure
-from jaxglm.plot.names import shorten
+from jaxglm.plot.names import link_words, shorten
 
 
 def draw(results: Any, *, seed: int = 0) -> np.ndarray:
@@ -54,7 +54,7 @@ def draw(results: Any, *, seed: int = 0) -> np.ndarray:
     results.resid(kind, seed=seed)
     figure, axes = new_figure(2, 2, (10.4, 8.3))
     family = results.fit.model.family
-    words = f"{results.labels.formula or results.labels.response}   ({family.title}, {family.link_title} link)"
+    words = f"{results.labels.formula or results.labels.response}   ({family.title}{link_words(family, ', {} link')})"
     figure.suptitle(shorten(words, 110), x=0.012, ha="left", fontsize=10.5, color="#333333")
     free = list(axes.flat)
     for panel in _panels(results, kind, seed):

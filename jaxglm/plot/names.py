@@ -20,6 +20,11 @@ def mean_words(results: Any, mean: str, probability: str) -> str:
     return f"{probability} of {name} = {shorten(str(success[1]))}" if success else f"{probability} of {name}"
 
 
+def link_words(family: Any, form: str) -> str:
+    """The name of the link put in words; nothing where the likelihood maps the predictors itself."""
+    return form.format(family.link_title) if family.link_title == str(family.link) else ""
+
+
 def counted_words(results: Any) -> str:
     """The response, or what is counted in ``cbind(counted, others)``."""
     name = results.labels.response

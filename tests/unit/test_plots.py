@@ -173,7 +173,7 @@ def test_a_forest_leaves_out_and_sorts_as_asked(fits):
     drawn = [t.get_text() for t in ax.get_yticklabels()]
     order = fits.gamma.params.sort_values(ascending=False).index
     assert drawn == [names.readable(name) for name in order]
-    one = fits.gamma.plot.coefficients(only=["x"])
+    one = fits.gamma.plot.coefficients(only="x")
     assert [t.get_text() for t in one.get_yticklabels()] == ["x"]
     with pytest.raises(jg.errors.InputError, match="'xx'.*'x'"):
         fits.gamma.plot.coefficients(only=["xx"])
@@ -631,7 +631,7 @@ def test_a_family_of_two_predictors_without_a_distribution_has_what_it_can():
     table = counts.count_table(res.fit)
     want = [((k == 0) * zero + (1 - zero) * stats.poisson.pmf(k, rate)).sum() for k in range(len(table.observed) - 1)]
     np.testing.assert_allclose(table.expected[:-1], want, rtol=SPECIAL)
-    assert residuals.default_kind(res) == "response"
+    assert residuals.default_kind(res) == "response" and res.plot.coefficients().get_xlabel() == "Coefficient"
     nothing = jg.custom_family(inflated, ("mean", "zero"))
     with pytest.raises(jg.errors.NotAvailableError, match="custom_family"):
         jg.glm("y ~ x", DATA.assign(y=y), family=nothing).plot.residuals()
