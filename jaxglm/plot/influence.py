@@ -44,8 +44,8 @@ def draw(results: Any, *, label: int = 5, ax: Axes | None = None) -> Axes:
     -----
     Leverages and distances are those of ``influence()``, weights included: under freq_weights they are those of one
     of the replicates. The residual is the one from which Cook's distance is made, r^2 = D p (1 - h) / h, with the sign
-    of the response residual, so that the contours are exact (with several predictors it is that of a single one with the same leverage
-    and distance). Rows of leverage 1 fit themselves and are left out.
+    of the response residual, so that the contours are exact (with several predictors it is that of a single one with
+    the same leverage and distance). Rows of leverage 1 fit themselves and are left out.
 
     Examples
     --------

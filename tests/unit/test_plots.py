@@ -555,7 +555,9 @@ def overlaps(ax):
     found = []
     for group in (ax.get_xticklabels(), ax.get_yticklabels(), ax.texts):
         boxes = [t.get_window_extent() for t in group if t.get_text() and t.get_visible() and not t.get_rotation()]
-        found += [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.shrunk(0.9).overlaps(b.shrunk(0.9))]
+        found += [
+            (a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.shrunk(0.9, 0.9).overlaps(b.shrunk(0.9, 0.9))
+        ]
     return found
 
 
@@ -567,11 +569,11 @@ def test_every_picture_is_drawn_without_clipped_or_colliding_text(fits, leverage
     pictures = [page, res.plot.coefficients(), res.plot.effect("x"), res.plot.effect("f", by="x")]
     for k, axes in enumerate(pictures):
         figure = np.ravel(axes)[0].figure
-        figure.savefig(tmp_path / f"{k}.png", dpi=50)
+        figure.savefig(tmp_path / f"{k}.png")
         size = figure.bbox
         for ax in np.ravel(axes):
             assert not overlaps(ax), (name, k)
-            for text in (ax.xaxis.label, ax.yaxis.label, ax.title, *ax.texts, *ax.get_yticklabels()):
+            for text in (ax.xaxis.label, ax.yaxis.label, ax._left_title, *ax.texts, *ax.get_yticklabels()):
                 box = text.get_window_extent()
                 assert not text.get_text() or (
                     box.x0 >= -1 and box.x1 <= size.x1 + 1 and box.y0 >= -1 and box.y1 <= size.y1 + 1
