@@ -47,6 +47,8 @@ class CustomFamily(Family):
     linear_in_y = False
     canonical = None
     support_text = "finite numbers with a finite likelihood"
+    # Only the user knows; a likelihood of counts adds up to 1 over them, which is checked where it matters.
+    counted = True
 
     @property
     def predictors(self) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ class NegativeBinomial(Family):
     mean_range = "positive"
     canonical = None
     support_text = "numbers >= 0 (counts)"
+    counted = True
 
     def __post_init__(self):
         if self.alpha is None:

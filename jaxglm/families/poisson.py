@@ -34,6 +34,7 @@ class Poisson(Family):
     mean_fixes_variance = True
     canonical = Log
     support_text = "numbers >= 0 (counts)"
+    counted = True
 
     def _y_log_mean(self, y, eta) -> jax.Array:
         # Where y = 0 the log is not wanted: it is -inf at mu = 0.

@@ -51,3 +51,30 @@ def f_p_value(statistic: float, df_model: float, df_resid: float) -> float:
     from scipy import special
 
     return float(special.fdtrc(df_model, df_resid, statistic)) if not np.isnan(statistic) else np.nan
+
+
+def order_limits(count: np.ndarray, n: float, alpha: float) -> np.ndarray:
+    """Pointwise limits (m, 2), level 1 - alpha, of the uniform order statistics with `count` of n values up to them.
+
+    The k-th smallest of n independent uniform numbers has the beta distribution with k and n + 1 - k (the limits are
+    exact for a fixed model; estimated coefficients make them a little too wide). `count` and n need not be whole.
+    """
+    from scipy import special
+
+    count = np.asarray(count, float)
+    return np.stack([special.betaincinv(count, n + 1.0 - count, p) for p in (alpha / 2, 1 - alpha / 2)], axis=-1)
+
+
+def normal_quantile(probability: np.ndarray) -> np.ndarray:
+    """Quantiles of the standard normal distribution."""
+    from scipy import special
+
+    return special.ndtri(probability)
+
+
+def wilson(share: np.ndarray, n: np.ndarray, alpha: float) -> np.ndarray:
+    """Limits (m, 2) of proportions of n trials each, level 1 - alpha (Wilson 1927); they stay within 0 and 1."""
+    z = quantile(alpha, np.inf)
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return np.clip(np.stack([center - half, center + half], axis=-1), 0.0, 1.0)

@@ -46,3 +46,13 @@ def limits(fit: Fit, covariance: Covariance, alpha: float) -> np.ndarray:
     found = wald(fit.theta, covariance.standard_errors, alpha, covariance.df)
     with np.errstate(over="ignore"):
         return np.where(fit.natural[:, None], np.exp(np.where(fit.natural[:, None], found, 0.0)), found)
+
+
+def ratio_name(fit: Fit) -> str | None:
+    """What exp(coefficient) is called under the link, or None where it means nothing."""
+    family, link = fit.model.family.name, fit.model.family.link.name
+    if link == "log":
+        names = {"binomial": "Risk ratio", "quasibinomial": "Risk ratio"}
+        names |= dict.fromkeys(("poisson", "quasipoisson", "negative_binomial"), "Rate ratio")
+        return names.get(family, "Ratio of means")
+    return {"logit": "Odds ratio", "cloglog": "Hazard ratio"}.get(link)

@@ -12,7 +12,7 @@ from jaxglm.kernels.statistics import Closing, ClosingPoint, FitPoint, FitSums, 
 from jaxglm.kernels.survey import Facts, Survey
 from jaxglm.kernels.totals import Newton, Point, Totals
 from jaxglm.kernels.triangle import Triangle
-from jaxglm.kernels.values import Columns, Dependence, Predictions, Predictors, Residuals, Unsound
+from jaxglm.kernels.values import Columns, Dependence, Observed, Predictions, Predictors, Residuals, Unsound
 
 __all__ = [
     "Anscombe",

@@ -20,6 +20,16 @@ class Columns(RowMap):
 
 
 @dataclass(frozen=True)
+class Observed(RowMap):
+    """Response, weights of both kinds and size (number of trials) of each row, each (m,)."""
+
+    def map(self, model: Model, point: None, rows: Rows) -> dict[str, jax.Array]:
+        one = jnp.ones_like(rows.y)
+        size = one * jax.vmap(model.family.size)(rows.aux) if rows.aux else one
+        return {"y": rows.y, "freq": rows.freq, "prior": one if rows.prior is None else rows.prior, "size": size}
+
+
+@dataclass(frozen=True)
 class Predictors(RowMap):
     """eta (m, K) at theta."""
 

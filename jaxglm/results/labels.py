@@ -101,13 +101,3 @@ def separated(fit: Fit, labels: Labels) -> list[tuple[str, str]]:
     share = np.abs(fit.recession) * fit.column_lengths
     return [(labels.texts[j], "+inf" if fit.recession[j] > 0 else "-inf")
             for j in np.flatnonzero(share > 1e-3 * share.max())]  # fmt: skip
-
-
-def ratio_name(fit: Fit) -> str | None:
-    """What exp(coefficient) is called under the link, or None where it means nothing."""
-    family, link = fit.model.family.name, fit.model.family.link.name
-    if link == "log":
-        names = {"binomial": "Risk ratio", "quasibinomial": "Risk ratio"}
-        names |= dict.fromkeys(("poisson", "quasipoisson", "negative_binomial"), "Rate ratio")
-        return names.get(family, "Ratio of means")
-    return {"logit": "Odds ratio", "cloglog": "Hazard ratio"}.get(link)

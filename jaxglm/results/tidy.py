@@ -9,7 +9,6 @@ import pandas as pd
 
 from jaxglm.errors import InputError, InputTypeError
 from jaxglm.inference import likelihood, parameters, residuals
-from jaxglm.results.labels import ratio_name
 
 if TYPE_CHECKING:
     from jaxglm.results.results import Results
@@ -64,7 +63,7 @@ def coefficient_table(res: Results, alpha: float = 0.05, exponentiate: bool = Fa
 
 def require_ratio(res: Results) -> str:
     """The name of exp(coefficient), or an error where it has no meaning."""
-    name = ratio_name(res.fit)
+    name = parameters.ratio_name(res.fit)
     if name is None:
         link = res.fit.model.family.link.name
         raise InputError(

@@ -125,6 +125,7 @@ def row_maps(p):
         "predictions": (Predictions(), (theta, jnp.eye(p))),
         "residuals": (Residuals(), theta),
         "boundaries": (Boundaries(), None),
+        "observed": (Observed(), None),
     }
 
 
