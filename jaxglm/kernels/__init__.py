@@ -3,6 +3,7 @@
 from jaxglm.kernels.base import Joint, Kernel, Model, RowMap, Rows
 from jaxglm.kernels.compensated import Careful, Compensated, Pair
 from jaxglm.kernels.distribution import Anscombe, Given, Tails
+from jaxglm.kernels.lanes import LanePoints, Lanes
 from jaxglm.kernels.meat import Meat
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
 from jaxglm.kernels.rows import row_terms
@@ -28,6 +29,8 @@ __all__ = [
     "FitSums",
     "Joint",
     "Kernel",
+    "LanePoints",
+    "Lanes",
     "Meat",
     "Model",
     "Movement",
