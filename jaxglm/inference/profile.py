@@ -23,7 +23,7 @@ from jaxglm.solvers import lanes, separation
 from jaxglm.solvers.lanes import Descent, End, Lane
 
 #: How far below its limit the likelihood of a separated fit may be left, in units of the rise at the bounds.
-_ENOUGH = 1e-9
+_ENOUGH = 1e-11
 #: Linear predictors beyond which every separated row is certain, and shares of a direction that count as a part of it.
 _CERTAIN, _SHARE = 1e3, 1e-6
 #: Where a separated fit has no standard error to go by, the first trial moves a linear predictor by this much.
@@ -90,7 +90,7 @@ def _require(fit: Fit, covariance: Covariance) -> None:
         )
     if covariance.kind != "nonrobust":
         raise NotAvailableError(
-            f"profile intervals rest on the likelihood and would not change with the covariance {covariance.kind!r}; use "
+            f"profile intervals rest on the likelihood, whatever the covariance ({covariance.kind!r}); use "
             "method='wald', or res.with_cov('nonrobust').conf_int(method='profile')"
         )
     if not fit.status.converged and fit.status is not Status.SEPARATED:
