@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}",
 }  # fmt: skip
 #: A minus sign before a number, which is no hyphen.
 _MINUS = re.compile(r"(?<![\w.])-(?=[\d.i])")
@@ -37,8 +38,10 @@ class Grid:
         marks = [max(map(_marks, column)) for column in zip(*lines, strict=True)]
         padded = [tuple(c + " " * (m - _marks(c)) for c, m in zip(line, marks, strict=True)) for line in lines]
         widths = [max(map(len, column)) for column in zip(*padded, strict=True)]
-        body = ["  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]).rstrip()
-                for line in padded]  # fmt: skip
+        body = []
+        for label, *rest in padded:
+            cells = [c.rjust(w) for c, w in zip(rest, widths[1:], strict=True)]
+            body.append("  ".join([label.ljust(widths[0]), *cells]).rstrip())
         width = sum(widths) + 2 * (len(widths) - 1)
         double, single = "=" * width, "-" * width
         shown, start = [double, body[0]], 1
