@@ -19,7 +19,7 @@ from jaxglm.inference.covariance import Covariance
 from jaxglm.inference.intervals import quantile
 from jaxglm.kernels import Careful
 from jaxglm.kernels.lanes import padded
-from jaxglm.solvers import lanes, separation
+from jaxglm.solvers import lanes, newton, separation
 from jaxglm.solvers.lanes import Descent, End, Lane
 
 #: How far below its limit the likelihood of a separated fit may be left, in units of the rise at the bounds.
@@ -106,7 +106,7 @@ def _search(fit: Fit, target: float) -> dict[tuple[int, int], Lane | None]:
     model = Careful(model.family, model.layout) if "qr" in fit.n_passes else model
     free, wanted = fit.active, np.flatnonzero(fit.active | fit.held)
     size = min(padded(2 * len(wanted)), lanes.most_lanes(len(free)))
-    base = lanes.descend(source, model, fit.coefficients, free, size, _ENOUGH * target)
+    base = lanes.descend(source, model, Descent(fit.coefficients, free, _rounding(fit)), size, _ENOUGH * target)
     found: dict[tuple[int, int], Lane | None] = {}
     for j in map(int, wanted):
         for side in (-1, 1):
@@ -123,12 +123,29 @@ def _lane(fit: Fit, base: Descent, j: int, side: int, target: float) -> Lane:
     free = fit.active & (np.arange(len(fit.theta)) != j)
     held = fit.held if fit.held.any() and not fit.held[j] else None
     lane = Lane(
-        base.theta.copy(), free, place=j, side=side, base=base.value, target=target, far=_CERTAIN / rms, held=held
+        base.theta.copy(),
+        free,
+        base.share,
+        place=j,
+        side=side,
+        base=base.value,
+        target=target,
+        far=_CERTAIN / rms,
+        held=held,
     )
     if limit is not None and side < 0 and layout.designs[-1].n_columns == 1 and j == len(fit.theta) - 1:
         lane.end = max(lane.origin - limit, 0.0)
     lane.begin(base, _FIRST / rms, fit.recession is not None or fit.held[j])
     return lane
+
+
+def _rounding(fit: Fit) -> float:
+    """Rounding error of nll as a share of its size."""
+    settings = newton.Settings(
+        tol=np.asarray(0.0), max_iter=np.asarray(0), n_obs=np.asarray(fit.n_rows), known_phi=True, curvature="only",
+        row_eps=fit.options.precision.eps,
+    )  # fmt: skip
+    return float(newton.rounding(np.float64(1.0), settings))
 
 
 def _recedes(direction: np.ndarray | None, fit: Fit, j: int, side: int) -> bool:

@@ -18,7 +18,6 @@ from jaxglm.kernels import Lanes, Model, Newton, Point, Totals
 from jaxglm.kernels.lanes import TILE, stack
 from jaxglm.precision import host
 from jaxglm.solvers.information import Information
-from jaxglm.solvers.newton import rounding
 from jaxglm.sources import Source
 
 #: Numbers in the matrices of all lanes of one pass.
@@ -57,11 +56,12 @@ class Descent:
     """Newton steps of some coefficients, damped where the curvature is not positive.
 
     theta, value, gradient are those of the last accepted point; `free` (P,) says which coefficients move; decrement is
-    g' H^-1 g of the free ones.
+    g' H^-1 g of the free ones. `share` is the rounding error of nll as a share of its size.
     """
 
     theta: np.ndarray
     free: np.ndarray
+    share: float
     value: float = np.inf
     gradient: np.ndarray | None = None
     matrix: np.ndarray | None = None
@@ -82,7 +82,7 @@ class Descent:
         """Make the trial the accepted point and find the step of the free coefficients from there."""
         self.theta, self.value = self.trial(), value
         self.gradient, self.matrix = totals.gradient, totals.information
-        self.noise = float(rounding(totals.size))
+        self.noise = self.share * float(totals.size)
         self._solve()
 
     def _solve(self) -> None:
@@ -101,9 +101,8 @@ class Descent:
 
     def descends(self, value: float, totals: Totals) -> bool:
         """Whether the trial lies low enough to be accepted."""
-        return value <= self.value - 1e-4 * self.fraction * self.decrement + max(
-            self.noise, float(rounding(totals.size))
-        )
+        noise = max(self.noise, self.share * float(totals.size))
+        return value <= self.value - 1e-4 * self.fraction * self.decrement + noise
 
     def receive(self, totals: Totals) -> None:
         """Accept the trial or halve the step."""
@@ -296,9 +295,8 @@ def evaluate(source: Source, model: Model, thetas: list[np.ndarray], size: int) 
     return [jax.tree.map(lambda a, i=i: a[i], found) for i in range(len(thetas))]
 
 
-def descend(source: Source, model: Model, theta: np.ndarray, free: np.ndarray, size: int, enough: float) -> Descent:
-    """Newton steps from theta until the next would lower nll by less than `enough` (or rounding); a pass each."""
-    lane = Descent(theta, free)
+def descend(source: Source, model: Model, lane: Descent, size: int, enough: float) -> Descent:
+    """Newton steps until the next would lower nll by less than `enough` (or rounding); a pass each."""
     while True:
         lane.receive(evaluate(source, model, [lane.trial()], size)[0])
         rest = lane.decrement <= max(enough, lane.noise)
