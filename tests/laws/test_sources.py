@@ -22,6 +22,8 @@ from jaxglm.kernels import (
     FitPoint,
     Given,
     Joint,
+    LanePoints,
+    Lanes,
     Meat,
     Movement,
     Newton,
@@ -87,6 +89,7 @@ def kernels(p):
     """name: (kernel, point), every kernel that sums."""
     theta = jnp.linspace(-0.2, 0.3, p)
     at = Point(theta, jnp.asarray(True), jnp.asarray(False), jnp.asarray(0.4))
+    lanes = Point(jnp.linspace(0.5, 1.5, 8)[:, None] * theta, jnp.arange(8) % 2 == 0, None, jnp.zeros(8))
     return {
         "survey": (Survey(), None),
         "totals": (Newton(), at),
@@ -103,6 +106,7 @@ def kernels(p):
         "moves": (Movement(), (theta, jnp.asarray(0.1))),
         "statistics": (Statistics(), FitPoint(theta, jnp.asarray(0.1), jnp.asarray(1.0))),
         "meat": (Meat(), theta),
+        "totals at many points": (Lanes(Newton()), LanePoints(lanes, jnp.asarray(8))),
     }
 
 
