@@ -73,7 +73,8 @@ class Comparison:
         for term in self.frame.index:
             pairs = [self._cells(name, term) for name in names]
             coefficients.append((term, *(top for top, _ in pairs)))
-            coefficients.append(("", *(under for _, under in pairs)))
+            if any(under for _, under in pairs):
+                coefficients.append(("", *(under for _, under in pairs)))
         figures = [
             (label, *(f"{v:,.10g}" if label in _COUNTS else _blank(v) for v in row))
             for label, row in zip(self.figures.index, self.figures.to_numpy(), strict=True)

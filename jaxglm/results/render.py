@@ -84,7 +84,9 @@ class Grid:
         n = len(self.header)
 
         def row(cells: tuple[str, ...]) -> str:
-            return " & ".join(map(_latex, cells)) + r" \\"
+            # What follows the end of a line must not look like an option of it.
+            guard = "{}" if cells[0].startswith(("[", "*")) else ""
+            return guard + " & ".join(map(_latex, cells)) + r" \\"
 
         lines = [rf"\begin{{tabular}}{{l{'r' * (n - 1)}}}", r"\hline", row(self.header)]
         for section in self.sections:

@@ -12,6 +12,7 @@ import pytest
 import jaxglm as jg
 from jaxglm.errors import InputError, InputTypeError
 from jaxglm.results.render import Grid
+from jaxglm.results.summary import number
 
 N = 60
 rng = np.random.default_rng(4)
@@ -55,7 +56,7 @@ def test_text(fits):
     table = jg.compare(*fits, names=["one", "two", "three"], stars=True)
     found = cells(str(table))
     assert found["x_1"][0][1].startswith(f"{fits[0].params['x_1']:.5f}"[:6]) and found["x_1"][0][1].endswith("***")
-    assert found["x_1"][1][0] == f"({fits[0].bse['x_1']:.6f})"
+    assert found["x_1"][1][0] == f"({number(fits[0].bse['x_1'])})"
     assert found["twice"][0] == ["twice", "aliased"]
     assert found["Observations"][0] == ["Observations", "60", "60", "50"]
     assert "Different numbers of observations (60, 50)" in " ".join(str(table).split())
@@ -143,7 +144,7 @@ def test_markdown(fits):
     lines = jg.compare(*fits, stars=True).to_markdown().split("\n")
     rows = [line for line in lines if line.startswith("|")]
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 5 for line in rows)
-    assert any(line.startswith("| f\\[T.b\\|c\\]" if "\\[" in line else "| f[T.b\\|c]") for line in rows)
+    assert any(line.startswith("| f[T.b\\|c]") for line in rows)
     assert "\\*\\*\\*" in "".join(rows) and any(line.startswith("- In parentheses") for line in lines)
 
 
