@@ -104,7 +104,23 @@ def _places(res: Results) -> dict[Any, int]:
 
 
 def delta(res: Results, function: Callable[[Parameters], Any], alpha: float = 0.05) -> pd.DataFrame:
-    """Estimate, standard error and limits of functions of the parameters, one row a number."""
+    """Estimate, standard error and limits of functions of the parameters, one row a number.
+
+    Raises
+    ------
+    InputError
+        An unknown or aliased parameter, or a function that does not use the parameters.
+    InputTypeError
+        No function, one that JAX cannot trace, or one that gives something else than numbers.
+
+    Examples
+    --------
+    >>> import jaxglm as jg
+    >>> data = {"dead": [1, 4, 9, 13, 18, 20], "alive": [19, 16, 11, 7, 2, 0], "dose": [0, 1, 2, 3, 4, 5]}
+    >>> res = jg.glm("cbind(dead, alive) ~ dose", data, family="binomial")
+    >>> res.delta(lambda b: {"LD50": -b["Intercept"] / b["dose"]}).columns.tolist()
+    ['estimate', 'std_error', 'conf_low', 'conf_high']
+    """
     check_alpha(alpha)
     if not callable(function):
         raise InputTypeError(
