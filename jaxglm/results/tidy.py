@@ -73,8 +73,8 @@ def coefficient_table(
     """Estimate, standard error, statistic, p-value and limits of every coefficient.
 
     With `exponentiate` the estimate and limits are exponentiated and the standard error is
-    exp(b) se(b) (delta method; broom leaves it as it was); statistic and p-value still test b = 0. Parameters on their natural scale
-    (alpha) stay as they are.
+    exp(b) se(b) (delta method; broom leaves it as it was); statistic and p-value still test b = 0.
+    Parameters on their natural scale (alpha) stay as they are.
     """
     fit, cov = res.fit, res.covariance
     estimate, se = parameters.estimates(fit), parameters.standard_errors(fit, cov)
