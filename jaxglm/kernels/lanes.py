@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglm.kernels.base import Kernel, Model, Rows
+from jaxglm.numerics import namespace
 
 #: Lanes are padded to a multiple of this, and worked on so many at a time where rows are few.
 TILE = 8
@@ -60,7 +61,11 @@ class Lanes(Kernel):
         return jax.lax.fori_loop(0, (jnp.asarray(point.count, jnp.int32) + size - 1) // size, body, total)
 
     def finish(self, model: Model, value: Any) -> Any:
-        return jax.vmap(lambda one: self.kernel.finish(model, one))(value)
+        leaves = jax.tree.leaves(value)
+        if namespace(leaves[0]) is jnp:
+            return jax.vmap(lambda one: self.kernel.finish(model, one))(value)
+        lanes = [jax.tree.map(lambda a, i=i: a[i], value) for i in range(len(leaves[0]))]
+        return jax.tree.map(lambda *parts: np.stack(parts), *(self.kernel.finish(model, one) for one in lanes))
 
 
 def tile(numbers: int) -> int:
