@@ -37,7 +37,7 @@ from jaxglm.families import (
 )
 from jaxglm.intake.response import suggest_family
 from jaxglm.links import Link
-from jaxglm.results import PredictionResults, Results
+from jaxglm.results import PredictionResults, Results, compare
 
 __version__ = "0.1.0"
 
@@ -72,6 +72,7 @@ __all__ = [
     "Status",
     "Tweedie",
     "UnseenLevelError",
+    "compare",
     "custom_family",
     "enable_compile_cache",
     "fit",

@@ -13,7 +13,7 @@ from jaxglm.fitted import Fit
 from jaxglm.inference import influence
 from jaxglm.inference.covariance import degrees_of_freedom
 from jaxglm.inference.intervals import p_values
-from jaxglm.kernels import Added, AddedPoint, Moments, Observed
+from jaxglm.kernels import Added, AddedPoint, Moments, Outcomes
 from jaxglm.precision import host
 from jaxglm.sources import Source
 
@@ -185,13 +185,13 @@ def hosmer(fit: Fit, source: Source, groups: int = GROUPS) -> tuple[float, float
 
     stride = -(-fit.n_rows // _KEPT)
     kept, start = [], 0
-    for part in influence.each(source, Observed(), fit.model, fit.coefficients):
+    for part in influence.each(source, Outcomes(), fit.model, fit.coefficients):
         kept.append({name: value[-start % stride :: stride] for name, value in part.items()})
         start += len(part["y"])
     mean, freq = (np.concatenate([part[name] for part in kept]) for name in ("mean", "freq"))
     ends = np.unique(quantiles(mean, freq, np.linspace(0.0, 1.0, groups + 1)))
     count = max(len(ends) - 1, 1)
-    parts = kept if stride == 1 else influence.each(source, Observed(), fit.model, fit.coefficients)
+    parts = kept if stride == 1 else influence.each(source, Outcomes(), fit.model, fit.coefficients)
     sums = np.zeros((3, count))
     for part in parts:
         group = np.clip(np.searchsorted(ends, part["mean"], side="left") - 1, 0, count - 1)

@@ -1,10 +1,11 @@
 """Kernels: what is summed, combined or computed over rows."""
 
 from jaxglm.kernels.base import Joint, Kernel, Model, RowMap, Rows
-from jaxglm.kernels.checks import Added, AddedPoint, AddedSums, Moments, MomentSums, Observed
+from jaxglm.kernels.checks import Added, AddedPoint, AddedSums, Moments, MomentSums, Outcomes
 from jaxglm.kernels.compensated import Careful, Compensated, Pair
 from jaxglm.kernels.distribution import Anscombe, Given, Tails
 from jaxglm.kernels.influence import Changes, Deletion, DeletionPoint
+from jaxglm.kernels.lanes import LanePoints, Lanes
 from jaxglm.kernels.meat import Meat
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
 from jaxglm.kernels.rows import row_terms
@@ -36,6 +37,8 @@ __all__ = [
     "FitSums",
     "Joint",
     "Kernel",
+    "LanePoints",
+    "Lanes",
     "Meat",
     "Model",
     "Moments",
@@ -45,6 +48,7 @@ __all__ = [
     "Newton",
     "NullSums",
     "Observed",
+    "Outcomes",
     "Pair",
     "Point",
     "Predictions",

@@ -145,7 +145,7 @@ class Added(Kernel):
 
 
 @dataclass(frozen=True)
-class Observed(RowMap):
+class Outcomes(RowMap):
     """Mean, response, and how many observations the row stands for, (m,) each, at theta."""
 
     def map(self, model: Model, point: jax.Array, rows: Rows) -> dict[str, jax.Array]:

@@ -1,7 +1,8 @@
 """Results: a thin facade over a Fit, and the tables it shows."""
 
+from jaxglm.results.compare import Comparison, compare
 from jaxglm.results.prediction import PredictionResults
 from jaxglm.results.results import Results
 from jaxglm.results.summary import Summary
 
-__all__ = ["PredictionResults", "Results", "Summary"]
+__all__ = ["Comparison", "PredictionResults", "Results", "Summary", "compare"]

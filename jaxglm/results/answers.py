@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import pandas as pd
 
 from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import Covariance
+from jaxglm.results import delta
 from jaxglm.results.diagnosis import Diagnosis, diagnose
 from jaxglm.results.influence import Influence, influence
 from jaxglm.results.labels import Labels
@@ -22,6 +26,13 @@ class Answers:
     # -- tests -------------------------------------------------------------------------------------------------
 
     # -- functions of the parameters ---------------------------------------------------------------------------
+    def delta(self, function: Callable[[Any], Any], alpha: float = 0.05) -> pd.DataFrame:
+        """Any JAX function of the parameters, with standard errors by the delta method, as a labelled frame.
+
+        ``res.delta(lambda b: -b["Intercept"] / b["dose"])``; `b` gives parameters by name or position and ``b.values``
+        as a vector, natural ones (alpha) on their natural scale. A number, an array or a dict of them may come back.
+        """
+        return delta.delta(self, function, alpha)
 
     # -- effects -----------------------------------------------------------------------------------------------
 

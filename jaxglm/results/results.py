@@ -72,9 +72,17 @@ class Results(Answers, Figures):
         """Covariance matrix of the coefficients."""
         return self.labels.square(parameters.covariance_matrix(self.fit, self.covariance))
 
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Wald intervals of level 1 - alpha, columns `lower` and `upper`, on the link scale."""
-        return tidy.conf_int(self, alpha)
+    def conf_int(self, alpha: float = 0.05, method: str = "wald") -> pd.DataFrame:
+        """Intervals of level 1 - alpha, columns `lower` and `upper`, on the link scale.
+
+        Parameters
+        ----------
+        alpha : float
+        method : {"wald", "profile"}
+            Estimate -+ quantile times standard error; or where the likelihood, maximized over all else, has fallen as
+            far as the quantile says: the same under every parameterization, and infinite where separation makes it so.
+        """
+        return tidy.conf_int(self, alpha, method)
 
     @property
     def information(self) -> str:
@@ -168,9 +176,11 @@ class Results(Answers, Figures):
         """Everything at a glance; `print` it, or let a notebook show it. `exponentiate` gives odds or rate ratios."""
         return summary.summarize(self, alpha, exponentiate)
 
-    def tidy(self, conf_int: bool = False, alpha: float = 0.05, exponentiate: bool = False) -> pd.DataFrame:
-        """One row a coefficient, as broom's tidy."""
-        return tidy.tidy(self, conf_int, alpha, exponentiate)
+    def tidy(
+        self, conf_int: bool = False, alpha: float = 0.05, exponentiate: bool = False, method: str = "wald"
+    ) -> pd.DataFrame:
+        """One row a coefficient, as broom's tidy; its intervals of a glm are those of ``method="profile"``."""
+        return tidy.tidy(self, conf_int, alpha, exponentiate, method)
 
     def glance(self) -> pd.DataFrame:
         """One row of fit statistics, as broom's glance."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from jaxglm.errors import InputError, InputTypeError
+from jaxglm.errors import ConvergenceWarning, InputError, InputTypeError, near
 from jaxglm.inference import likelihood, parameters, residuals
+from jaxglm.inference.profile import profile
 
 if TYPE_CHECKING:
     from jaxglm.results.results import Results
@@ -23,24 +25,60 @@ def check_alpha(alpha: float) -> float:
     return float(alpha)
 
 
-def conf_int(res: Results, alpha: float = 0.05) -> pd.DataFrame:
-    """Wald limits of every coefficient, columns `lower` and `upper`."""
-    cov = res.covariance
-    limits = parameters.limits(res.fit, cov, check_alpha(alpha))
+def conf_int(res: Results, alpha: float = 0.05, method: str = "wald") -> pd.DataFrame:
+    """Limits of every coefficient, columns `lower` and `upper`.
+
+    Raises
+    ------
+    InputError
+        Neither "wald" nor "profile".
+    NotAvailableError
+        Profile limits where the covariance does not rest on a likelihood.
+
+    Warns
+    -----
+    ConvergenceWarning
+        A profile limit was not found; it is NaN.
+    """
+    if method not in _LIMITS:
+        raise InputError(f"unknown method {method!r} of intervals.{near(method, _LIMITS)}")
+    limits = _LIMITS[method](res, check_alpha(alpha))
     return pd.DataFrame(limits, index=res.labels.terms, columns=["lower", "upper"])
 
 
-def coefficient_table(res: Results, alpha: float = 0.05, exponentiate: bool = False) -> pd.DataFrame:
+def _wald(res: Results, alpha: float) -> np.ndarray:
+    return parameters.limits(res.fit, res.covariance, alpha)
+
+
+def _profile(res: Results, alpha: float) -> np.ndarray:
+    found = profile(res.fit, res.covariance, alpha)
+    if found.failures:
+        sides = {-1: "lower", 1: "upper"}
+        words = "; ".join(f"{sides[side]} limit of {res.labels.texts[j]}: {why}" for j, side, why in found.failures[:5])
+        more = f"; and {len(found.failures) - 5} more" if len(found.failures) > 5 else ""
+        warnings.warn(
+            f"profile limits that were not found are NaN ({words}{more}); method='wald' gives the others",
+            ConvergenceWarning, stacklevel=4,
+        )  # fmt: skip
+    return found.limits
+
+
+_LIMITS = {"wald": _wald, "profile": _profile}
+
+
+def coefficient_table(
+    res: Results, alpha: float = 0.05, exponentiate: bool = False, method: str = "wald"
+) -> pd.DataFrame:
     """Estimate, standard error, statistic, p-value and limits of every coefficient.
 
     With `exponentiate` the estimate and limits are exponentiated and the standard error is
-    exp(b) se(b) (delta method); statistic and p-value still test b = 0. Parameters on their natural scale
-    (alpha) stay as they are.
+    exp(b) se(b) (delta method; broom leaves it as it was); statistic and p-value still test b = 0.
+    Parameters on their natural scale (alpha) stay as they are.
     """
     fit, cov = res.fit, res.covariance
     estimate, se = parameters.estimates(fit), parameters.standard_errors(fit, cov)
     statistic, p_value = parameters.tests(fit, cov)
-    limits = conf_int(res, alpha).to_numpy()
+    limits = conf_int(res, alpha, method).to_numpy()
     if exponentiate:
         require_ratio(res)
         with np.errstate(over="ignore"):
@@ -73,9 +111,11 @@ def require_ratio(res: Results) -> str:
     return name
 
 
-def tidy(res: Results, conf_int: bool = False, alpha: float = 0.05, exponentiate: bool = False) -> pd.DataFrame:
-    """One row a coefficient."""
-    table = coefficient_table(res, alpha, exponentiate)
+def tidy(
+    res: Results, conf_int: bool = False, alpha: float = 0.05, exponentiate: bool = False, method: str = "wald"
+) -> pd.DataFrame:
+    """One row a coefficient; `method` of the limits as in :func:`conf_int`, used only where they are asked for."""
+    table = coefficient_table(res, alpha, exponentiate, method if conf_int else "wald")
     table = table.rename_axis(["predictor", "term"] if table.index.nlevels == 2 else "term").reset_index()
     return table if conf_int else table.drop(columns=["conf_low", "conf_high"])
 

@@ -28,11 +28,14 @@ from jaxglm.kernels import (
     FitPoint,
     Given,
     Joint,
+    LanePoints,
+    Lanes,
     Meat,
     Moments,
     Movement,
     Newton,
     Observed,
+    Outcomes,
     Point,
     Predictions,
     Predictors,
@@ -96,6 +99,7 @@ def kernels(p):
     """name: (kernel, point), every kernel that sums."""
     theta = jnp.linspace(-0.2, 0.3, p)
     at = Point(theta, jnp.asarray(True), jnp.asarray(False), jnp.asarray(0.4))
+    lanes = Point(jnp.linspace(0.5, 1.5, 8)[:, None] * theta, jnp.arange(8) % 2 == 0, None, jnp.zeros(8))
     return {
         "survey": (Survey(), None),
         "totals": (Newton(), at),
@@ -114,6 +118,7 @@ def kernels(p):
         "meat": (Meat(), theta),
         "moments": (Moments(), theta),
         "added": (Added(), AddedPoint(theta, jnp.asarray(True), jnp.array([1, 5]), jnp.array([0.1, 0.2, 0.3]))),
+        "totals at many points": (Lanes(Newton()), LanePoints(lanes, jnp.asarray(8))),
     }
 
 
@@ -139,7 +144,7 @@ def rare_maps(p):
         "given": (Given(), both),
         "deletion": (Deletion(), out),
         "changes": (Changes(), out),
-        "observed": (Observed(), theta),
+        "outcomes": (Outcomes(), theta),
         "unsound": (Unsound(), None),
         "dependence": (Dependence(), jnp.eye(p)[:, :2]),
     }
