@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import Covariance
+from jaxglm.results import storage
 from jaxglm.results.labels import Labels
 
 
@@ -26,3 +27,9 @@ class Answers:
     # -- influence and checks ----------------------------------------------------------------------------------
 
     # -- files -------------------------------------------------------------------------------------------------
+    def save(self, path: Any) -> None:
+        """Write a file (path or binary file object) that :func:`jaxglm.load` reads; it does not grow with the rows.
+
+        It replaces an older one only once it is whole. Rows and functions of your own are not in it.
+        """
+        storage.save(self, path)
