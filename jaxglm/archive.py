@@ -11,7 +11,6 @@ import contextlib
 import errno
 import json
 import os
-import secrets
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -68,7 +67,7 @@ def _replacing(path: str) -> Iterator[BinaryIO]:
         raise FileNotFoundError(errno.ENOENT, "there is no such folder", folder)
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, "this is a folder; give the name of a file", path)
-    draft = os.path.join(folder, f".jaxglm-{secrets.token_hex(8)}.tmp")
+    draft = os.path.join(folder, f".jaxglm-{os.urandom(8).hex()}.tmp")
     try:
         with open(draft, "xb") as stream:
             yield stream
