@@ -187,7 +187,7 @@ class Decoder:
         """An object of the table; `given` has fields that the file does not hold, or that are to be used instead."""
         tag, body = self._tagged(node)
         if tag != "object" or not (isinstance(body, list) and len(body) == 2 and isinstance(body[1], dict)):
-            raise StorageError(f"an object was expected, not {tag!r}")
+            raise StorageError(f"an object with its fields was expected, not this {tag}")
         kind = self._kind(body[0], dataclasses.is_dataclass)
         named = {name: value for name, value in given.items() if name in kind.fields}
         unknown = [name for name in body[1] if name not in kind.fields or name in kind.without]
@@ -297,6 +297,7 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, dict) and all(fits(k, inner[0]) and fits(v, inner[1]) for k, v in value.items())
     if hint is collections.abc.Callable or origin is collections.abc.Callable:
         return callable(value)
-    if hint in (int, float):
-        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    if hint in (int, float) and isinstance(value, int):
+        # Whole numbers beyond 64 bits are none of NumPy's.
+        return not isinstance(value, bool) and abs(value) < 1 << 63
     return isinstance(value, np.ndarray if hint is jax.Array else origin or hint)

@@ -137,7 +137,7 @@ def node_of(**fields):
 @pytest.mark.parametrize(
     "node",
     [
-        node_of(count=0.5), node_of(count=True), node_of(count="1"), node_of(share="0.5"), node_of(share=None),
+        node_of(count=0.5), node_of(count=10**20), node_of(share=10**20), node_of(count=True), node_of(count="1"), node_of(share="0.5"), node_of(share=None),
         node_of(name=1), node_of(flags=[True]), node_of(flags={"tuple": [1]}), node_of(both={"tuple": ["a"]}),
         node_of(both={"tuple": [1, "a"]}), node_of(table={"dict": [["a", "b"]]}), node_of(table={"dict": [[1, 2.0]]}),
         node_of(numbers=1.0), node_of(pair={"object": ["Typed", {}]}), node_of(calls=3), node_of(more=[]),
