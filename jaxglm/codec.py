@@ -4,16 +4,16 @@ Frozen dataclasses are written field by field under a name of a closed table, an
 value is checked against the declared type of its field. JSON keeps None, truth values, text, whole numbers, finite
 numbers (by their shortest exact decimal) and lists as they are. All else is an object with a single key:
 
-====================================  =========================================================
-``{"float": "nan"}``                  a number that is not finite
-``{"tuple": [...]}``                  a tuple
-``{"dict": [[key, value], ...]}``     a dict, with keys of any kind
-``{"array": 3}``                      an array, which travels beside the JSON
-``{"enum": ["Status", "MAX_ITER"]}``  a member of an enumeration of the table
-``{"object": ["Rank", {...}]}``       an object of the table, by field
-``{"function": ["module", "name"]}``  a function, null where it cannot be found by a name
-``{"foreign": "Name"}``               an object of a class that is not in the table
-====================================  =========================================================
+======================================  ===================================================
+``{"float": "nan"}``                    a number that is not finite
+``{"tuple": [...]}``                    a tuple
+``{"dict": [[key, value], ...]}``       a dict, with keys of any kind
+``{"array": 3}``                        an array, which travels beside the JSON
+``{"member": ["Status", "MAX_ITER"]}``  a member of an enumeration of the table
+``{"object": ["Rank", {...}]}``         an object of the table, by field
+``{"function": ["module", "name"]}``    a function, null where it cannot be found by a name
+``{"foreign": "Name"}``                 an object of a class that is not in the table
+======================================  ===================================================
 
 A field that a file lacks gets its default, so that fields with defaults can be added and older files still be read.
 """
@@ -53,10 +53,18 @@ class Kind:
         A dataclass, or an enumeration.
     without : tuple of str
         Fields that are not written; whoever reads gives them again, or they get their defaults.
+    members : mapping of str to object
+        The only objects there are of the class, by name: they are written by it.
     """
 
     cls: type
     without: tuple[str, ...] = ()
+    members: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of_enum(cls, enumeration: type[enum.Enum]) -> Kind:
+        """The kind of an enumeration."""
+        return cls(enumeration, members=enumeration.__members__)
 
     @property
     def name(self) -> str:
@@ -133,8 +141,8 @@ class Encoder:
 
     def _object(self, value: Any) -> Any:
         kind = self.table.by_class[type(value)]
-        if isinstance(value, enum.Enum):
-            return {"enum": [kind.name, value.name]}
+        if kind.members:
+            return {"member": [kind.name, next(name for name, member in kind.members.items() if member == value)]}
         written = [name for name in kind.fields if name not in kind.without]
         return {"object": [kind.name, {name: self(getattr(value, name)) for name in written}]}
 
@@ -176,8 +184,8 @@ class Decoder:
             return [self(v) for v in node]
         tag, body = self._tagged(node)
         readers: dict[str, Callable[[Any], Any]] = {
-            "float": self._float, "tuple": self._tuple, "dict": self._dict, "array": self._array, "enum": self._enum,
-            "object": lambda _: self.object(node, {}), "function": self._function,
+            "float": self._float, "tuple": self._tuple, "dict": self._dict, "array": self._array,
+            "member": self._member, "object": lambda _: self.object(node, {}), "function": self._function,
         }  # fmt: skip
         if tag not in readers:
             raise StorageError(f"{tag!r} is no kind of value that can be read")
@@ -188,7 +196,9 @@ class Decoder:
         tag, body = self._tagged(node)
         if tag != "object" or not (isinstance(body, list) and len(body) == 2 and isinstance(body[1], dict)):
             raise StorageError(f"an object with its fields was expected, not this {tag}")
-        kind = self._kind(body[0], dataclasses.is_dataclass)
+        kind = self._kind(body[0])
+        if kind.members:
+            raise StorageError(f"{kind.name} is read by the name of a member")
         named = {name: value for name, value in given.items() if name in kind.fields}
         unknown = [name for name in body[1] if name not in kind.fields or name in kind.without]
         if unknown:
@@ -216,9 +226,9 @@ class Decoder:
             raise StorageError("a value is not of the form that this format has")
         return next(iter(node.items()))
 
-    def _kind(self, name: Any, suits: Callable[[type], bool]) -> Kind:
+    def _kind(self, name: Any) -> Kind:
         kind = self.table.by_name.get(name) if isinstance(name, str) else None
-        if kind is None or not suits(kind.cls):
+        if kind is None:
             raise StorageError(f"{name!r} is none of the kinds of object that files may hold")
         return kind
 
@@ -242,13 +252,13 @@ class Decoder:
             raise StorageError(f"there is no array {body!r}")
         return self.arrays[body]
 
-    def _enum(self, body: Any) -> enum.Enum:
-        if not (isinstance(body, list) and len(body) == 2):
+    def _member(self, body: Any) -> Any:
+        if not (isinstance(body, list) and len(body) == 2 and isinstance(body[1], str)):
             raise StorageError("a member of an enumeration is not a pair of names")
-        kind = self._kind(body[0], lambda cls: issubclass(cls, enum.Enum))
-        if body[1] not in kind.cls.__members__:
+        kind = self._kind(body[0])
+        if body[1] not in kind.members:
             raise StorageError(f"{kind.name} has no member {body[1]!r}")
-        return kind.cls[body[1]]
+        return kind.members[body[1]]
 
     def _function(self, body: Any) -> Callable:
         if not self.trust or not fits(body, list) or len(body) != 2 or not all(isinstance(v, str) for v in body):

@@ -10,12 +10,12 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxglm import archive, codec, families, links, precision, resolve
+from jaxglm import archive, codec, design, families, links, precision, resolve
 from jaxglm.codec import Decoder, Encoder, Kind
 from jaxglm.errors import InputError, InputTypeError, JaxglmError, NotAvailableError, Status, StorageError
 from jaxglm.families import Family
@@ -27,6 +27,7 @@ from jaxglm.intake import ArrayIntake, Beside, FormulaIntake
 from jaxglm.intake.response import Encoder as ResponseEncoder
 from jaxglm.kernels import Model
 from jaxglm.links import Link
+from jaxglm.precision import Precision
 from jaxglm.results.labels import Labels
 from jaxglm.results.summary import residual_quantiles
 from jaxglm.solvers.information import Information
@@ -40,15 +41,18 @@ FORM, VERSION = "jaxglm results", 1
 _POINTS = np.linspace(0.15, 2.85, 7)
 
 
-def _subclasses(module: Any, base: type) -> list[Kind]:
-    return [Kind(v) for v in vars(module).values() if isinstance(v, type) and issubclass(v, base) and v is not base]
+def _kinds(module: Any, *bases: type) -> list[Kind]:
+    """The classes that a package lists, abstract ones apart."""
+    classes = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, bases)]
+    return [Kind(cls) for cls in classes if is_dataclass(cls)]
 
 
 #: All that files may hold. Kinds of covariance and other parts of a result must be entered here to be saved.
 TABLE = codec.Table(
     [
-        *_subclasses(families, Family),
-        *_subclasses(links, Link),
+        *_kinds(families, Family),
+        *_kinds(links, Link),
+        *_kinds(design, design.Design, design.Coding, design.Layout),
         Kind(ArrayIntake, without=("family",)),
         Kind(Beside),
         Kind(Covariance),
@@ -59,7 +63,8 @@ TABLE = codec.Table(
         Kind(Options),
         Kind(Rank),
         Kind(ResponseEncoder),
-        Kind(Status),
+        Kind(Precision, members=resolve.PRECISIONS),
+        Kind.of_enum(Status),
     ]
 )
 

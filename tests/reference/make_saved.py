@@ -16,7 +16,7 @@ import saved_models  # noqa: E402
 
 from jaxglm.results import storage  # noqa: E402
 
-CHOSEN = ("splines", "joint", "student", "known alpha")
+CHOSEN = ("splines", "joint", "student", "known alpha", "mixed")
 
 
 def main():

@@ -120,5 +120,7 @@ CASES = {
         {"newdata": np.column_stack([X, X.sum(axis=1), np.zeros(60)])[:5]},
     ),
     "stream": Case(lambda: jg.glm("n ~ x + f", lambda: iter([frame(30, 1), frame(50, 2)]), "poisson")),
+    "mixed": Case(_formula("n ~ x + f:z + C(h, Sum)", "poisson", precision="mixed", offset="z")),
+    "single": Case(lambda: jg.fit(X, _counts(), "poisson", precision="float32"), NEW_X),
     "no intercept": Case(lambda: jg.fit(np.asfortranarray(X), X[:, 0], intercept=False, use_t=True), NEW_X),
 }  # fmt: skip

@@ -53,7 +53,7 @@ class Typed:
             raise jg.InputError("count must not be negative")
 
 
-TABLE = codec.Table([codec.Kind(Pair, without=("kept",)), codec.Kind(Typed), codec.Kind(Color)])
+TABLE = codec.Table([codec.Kind(Pair, without=("kept",)), codec.Kind(Typed), codec.Kind.of_enum(Color)])
 
 
 def there_and_back(value, trust=False):
@@ -142,8 +142,8 @@ def node_of(**fields):
         node_of(both={"tuple": [1, "a"]}), node_of(table={"dict": [["a", "b"]]}), node_of(table={"dict": [[1, 2.0]]}),
         node_of(numbers=1.0), node_of(pair={"object": ["Typed", {}]}), node_of(calls=3), node_of(more=[]),
         node_of(other=1), {"object": ["Pair", {}]}, {"object": ["Pair", {"left": 1, "kept": 1}]}, {"object": ["Pair"]},
-        {"object": ["Color", {}]}, {"object": [["Pair"], {}]}, {"object": 1}, {"enum": ["Pair", "left"]}, {"enum": ["Color"]},
-        {"enum": ["Color", "BLUE"]}, {"enum": ["Color", "__class__"]}, {"float": "0x1"}, {"float": [1]}, {"tuple": {}},
+        {"object": ["Color", {}]}, {"object": [["Pair"], {}]}, {"object": 1}, {"member": ["Pair", "left"]}, {"member": ["Color"]},
+        {"member": ["Color", "BLUE"]}, {"member": ["Color", "__class__"]}, {"float": "0x1"}, {"float": [1]}, {"tuple": {}},
         {"dict": [1]}, {"dict": {"a": 1}}, {"array": 0.0}, {"array": True}, {"array": 1}, {"array": -1}, {"foreign": "X"},
         {"function": ["os", "getcwd"]}, {"function": None}, {}, {"a": 1, "b": 2}, {"__reduce__": 1},
     ],
