@@ -12,11 +12,16 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "unit"))
 
+import numpy as np  # noqa: E402
 import saved_models  # noqa: E402
 
 from jaxglm.results import storage  # noqa: E402
 
 CHOSEN = ("splines", "joint", "student", "known alpha", "mixed")
+
+
+def plain(value):
+    return value.to_dict("list") if hasattr(value, "to_dict") else np.asarray(value).tolist()
 
 
 def main():
@@ -27,7 +32,9 @@ def main():
         res = case.fit()
         path = folder / f"v{storage.VERSION}-{name.replace(' ', '_')}.jaxglm"
         res.save(path)
+        # With the new data, which random numbers of another NumPy would not give again.
         numbers = {
+            "new": {key: plain(value) for key, value in case.new.items()},
             "names": list(map(str, res.params.index)),
             "params": res.params.tolist(),
             "bse": res.bse.tolist(),

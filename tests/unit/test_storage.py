@@ -363,9 +363,10 @@ def test_files_of_every_version_load(path):
     case = saved_models.CASES[path.stem.split("-")[1].replace("_", " ")]
     res = jg.load(path, **case.own)
     assert list(map(str, res.params.index)) == expected["names"]
+    new = {key: pd.DataFrame(value) if isinstance(value, dict) else value for key, value in expected["new"].items()}
     made = {
-        "params": res.params, "bse": res.bse, "mean": res.predict(**case.new), "llf": [res.llf],
-        "se": res.get_prediction(**case.new).se,
+        "params": res.params, "bse": res.bse, "mean": res.predict(**new), "llf": [res.llf],
+        "se": res.get_prediction(**new).se,
     }  # fmt: skip
     for name, values in made.items():
         np.testing.assert_allclose(values, expected[name], rtol=ELSEWHERE, err_msg=name)
