@@ -19,6 +19,7 @@ from jaxglm.errors import (
     SeparationError,
     SeparationWarning,
     Status,
+    StorageError,
     UnseenLevelError,
 )
 from jaxglm.families import (
@@ -38,6 +39,7 @@ from jaxglm.families import (
 from jaxglm.intake.response import suggest_family
 from jaxglm.links import Link
 from jaxglm.results import PredictionResults, Results, compare
+from jaxglm.results.storage import load
 
 __version__ = "0.1.0"
 
@@ -70,6 +72,7 @@ __all__ = [
     "SeparationError",
     "SeparationWarning",
     "Status",
+    "StorageError",
     "Tweedie",
     "UnseenLevelError",
     "compare",
@@ -78,5 +81,6 @@ __all__ = [
     "fit",
     "glm",
     "links",
+    "load",
     "suggest_family",
 ]

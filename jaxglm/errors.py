@@ -35,6 +35,10 @@ class NotAvailableError(JaxglmError, ValueError):
     """The fitted model does not carry what this needs (data not kept, no density, ...)."""
 
 
+class StorageError(JaxglmError, ValueError):
+    """A file is no saved result, is damaged, or was written by a newer version."""
+
+
 class MissingExtraError(JaxglmError, ImportError):
     """An optional library is not installed; the message gives the pip line."""
 

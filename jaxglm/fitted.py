@@ -68,6 +68,7 @@ class Fit:
     known_llf : log-likelihood in nats, NaN under probability weights; None where it takes a pass of its own
     nobs : observations that the rows stand for
     weight : sum of all weights
+    quantiles : least, quartiles and greatest of the deviance residuals (5,), where they outlive the rows
     """
 
     model: Model
@@ -98,6 +99,7 @@ class Fit:
     natural: np.ndarray
     meat: np.ndarray | None = None
     witness: Witness | None = None
+    quantiles: np.ndarray | None = None
 
     @property
     def rows(self) -> Source:

@@ -28,7 +28,7 @@ def to_json(spec: FormulaSpec) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "text": spec.text,
-        "functions": sorted(spec.functions),
+        "functions": sorted(set(spec.functions) & _called(spec)),
         "response": None
         if side is None
         else {
@@ -54,6 +54,13 @@ def to_json(spec: FormulaSpec) -> dict[str, Any]:
             {"expr": _expr_out(o.expr), "variables": list(o.variables), "state": o.state} for o in spec.offsets
         ],
     }
+
+
+def _called(spec: FormulaSpec) -> set[str]:
+    """Names of the user's functions that some expression calls."""
+    exprs = [item.expr for item in (*spec.factors, *spec.offsets)] + list(spec.response.exprs if spec.response else ())
+    user = frozenset(spec.functions)
+    return {name for expr in exprs if expr.code is not None for name in syntax.read(expr.code, user).user}
 
 
 def _expr_out(expr: Expr) -> dict[str, Any]:
@@ -193,8 +200,8 @@ class _Reader:
         )
 
     def coding(self, saved: Any, n_levels: int) -> LevelCoding:
-        base, table = saved.get("base"), saved.get("table")
         fields = _texts(_get(saved, "fields", list), "fields")
+        base, table = saved.get("base"), saved.get("table")
         form = _get(saved, "form", str)
         # A format string can reach attributes: only the plain fields are let through.
         if form.replace("{name}", "").replace("{field}", "").strip("[].TSHD"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
 from jaxglm.errors import DataError, InputError
 from jaxglm.frames import Table, as_vector, row_name
+from jaxglm.frames.read import to_column
 
 _WEIGHTS = ("freq_weights", "var_weights", "prob_weights")
 #: A family's own columns may be infinite, as the bounds of a value that is not censored are.
@@ -68,6 +69,17 @@ class Beside:
     def arrays_given(self) -> list[str]:
         """Names of the fields given as values rather than by column name."""
         return [name for name, value in self.given.items() if not isinstance(value, str)]
+
+    def without_rows(self) -> Beside:
+        """The same with the mean in place of each array: enough to know that values were given, and for pictures."""
+
+        def kept(name: str, value: Any) -> Any:
+            if value is None or isinstance(value, str) or np.ndim(value) == 0:
+                return value
+            return float(np.nanmean(to_column(value, name).values))
+
+        changed = {f.name: kept(f.name, getattr(self, f.name)) for f in fields(self) if f.name != "aux"}
+        return replace(self, **changed, aux={name: kept(name, value) for name, value in self.aux.items()})
 
     def vectors(self, table: Table) -> dict[str, np.ndarray]:
         """Every given field as float64 values of the table's rows, checked; NaN marks a missing value.

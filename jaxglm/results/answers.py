@@ -9,7 +9,7 @@ import pandas as pd
 
 from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import Covariance
-from jaxglm.results import delta
+from jaxglm.results import delta, storage
 from jaxglm.results.diagnosis import Diagnosis, diagnose
 from jaxglm.results.influence import Influence, influence
 from jaxglm.results.labels import Labels
@@ -46,3 +46,9 @@ class Answers:
         return diagnose(self)
 
     # -- files -------------------------------------------------------------------------------------------------
+    def save(self, path: Any) -> None:
+        """Write a file (path or binary file object) that :func:`jaxglm.load` reads; it does not grow with the rows.
+
+        It replaces an older one only once it is whole. Rows and functions of your own are not in it.
+        """
+        storage.save(self, path)

@@ -130,14 +130,21 @@ def summarize(res: Results, alpha: float = 0.05, exponentiate: bool = False) -> 
         f"[{_percent(alpha / 2)}",
         f"{_percent(1 - alpha / 2)}]",
     )
-    residuals = None
-    if fit.source is not None and fit.n_rows <= _QUANTILE_ROWS and family.has("unit_deviance"):
-        # Rows that were changed since the fit have no residuals of it; the rest of the summary stands.
-        with suppress(DataError):
-            values = np.quantile(res.resid("deviance"), [0, 0.25, 0.5, 0.75, 1])
-            residuals = pd.Series(values, index=["min", "1Q", "median", "3Q", "max"])
+    values = residual_quantiles(res)
+    residuals = None if values is None else pd.Series(values, index=["min", "1Q", "median", "3Q", "max"])
     facts = tuple((*left, *right) for left, right in zip(_left(res, fit, family), _right(fit, family), strict=True))
     return Summary("Generalized linear model", facts, table, columns, residuals, tuple(_notes(res, exponentiate)))
+
+
+def residual_quantiles(res: Results) -> np.ndarray | None:
+    """Least, quartiles and greatest of the deviance residuals (5,); None for many rows, or where there are none."""
+    fit = res.fit
+    if fit.source is None or fit.n_rows > _QUANTILE_ROWS or not fit.model.family.has("unit_deviance"):
+        return fit.quantiles
+    # Rows that were changed since the fit have no residuals of it; the rest of the summary stands.
+    with suppress(DataError):
+        return np.quantile(res.resid("deviance"), [0, 0.25, 0.5, 0.75, 1])
+    return None
 
 
 def _left(res: Results, fit, family) -> list[tuple[str, str]]:
