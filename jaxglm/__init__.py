@@ -35,6 +35,8 @@ from jaxglm.families import (
     Tweedie,
     custom_family,
 )
+from jaxglm.inference.cluster import Cluster
+from jaxglm.inference.hac import HAC
 from jaxglm.intake.response import suggest_family
 from jaxglm.links import Link
 from jaxglm.results import PredictionResults, Results
@@ -44,6 +46,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AliasWarning",
     "Binomial",
+    "Cluster",
     "ConvergenceWarning",
     "DataError",
     "DataWarning",
@@ -52,6 +55,7 @@ __all__ = [
     "FormulaError",
     "Gamma",
     "Gaussian",
+    "HAC",
     "InputError",
     "InputTypeError",
     "InverseGaussian",

@@ -5,7 +5,7 @@ from jaxglm.kernels.checks import Added, AddedPoint, AddedSums, Moments, MomentS
 from jaxglm.kernels.compensated import Careful, Compensated, Pair
 from jaxglm.kernels.distribution import Anscombe, Given, Tails
 from jaxglm.kernels.influence import Changes, Deletion, DeletionPoint
-from jaxglm.kernels.meat import Meat
+from jaxglm.kernels.meat import ClusterMeat, LeverageMeat, LeveragePoint, Meat, Scores
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
 from jaxglm.kernels.rows import row_terms
 from jaxglm.kernels.statistics import Closing, ClosingPoint, FitPoint, FitSums, NullSums, Statistics
@@ -26,6 +26,7 @@ __all__ = [
     "Changes",
     "Closing",
     "ClosingPoint",
+    "ClusterMeat",
     "Columns",
     "Compensated",
     "Deletion",
@@ -36,6 +37,8 @@ __all__ = [
     "FitSums",
     "Joint",
     "Kernel",
+    "LeverageMeat",
+    "LeveragePoint",
     "Meat",
     "Model",
     "Moments",
@@ -52,6 +55,7 @@ __all__ = [
     "Residuals",
     "RowMap",
     "Rows",
+    "Scores",
     "Statistics",
     "Survey",
     "Totals",
