@@ -36,6 +36,8 @@ from jaxglm.families import (
     Tweedie,
     custom_family,
 )
+from jaxglm.inference.cluster import Cluster
+from jaxglm.inference.hac import HAC
 from jaxglm.intake.response import suggest_family
 from jaxglm.links import Link
 from jaxglm.results import PredictionResults, Results, compare
@@ -46,6 +48,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AliasWarning",
     "Binomial",
+    "Cluster",
     "ConvergenceWarning",
     "DataError",
     "DataWarning",
@@ -54,6 +57,7 @@ __all__ = [
     "FormulaError",
     "Gamma",
     "Gaussian",
+    "HAC",
     "InputError",
     "InputTypeError",
     "InverseGaussian",

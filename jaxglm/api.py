@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -22,7 +23,7 @@ from jaxglm.errors import (
 )
 from jaxglm.fit import fit_source
 from jaxglm.fitted import Fit
-from jaxglm.inference.covariance import covariance, default_kind
+from jaxglm.inference.covariance import Estimator, covariance
 from jaxglm.intake import ArrayIntake, Beside, FormulaIntake
 from jaxglm.intake.base import Taken
 from jaxglm.intake.compact import compact
@@ -48,6 +49,7 @@ def glm(
     aux: Mapping[str, Any] | None = None,
     solver: str = "auto",
     information: str = "expected",
+    cov: Any = None,
     start: Any = None,
     tol: float = 1e-8,
     max_iter: int = 100,
@@ -93,6 +95,10 @@ def glm(
         definite; "auto" starts with expected and ends with observed. All reach the same optimum.
     information : {"expected", "observed"}
         What the standard errors come from; expected agrees with R.
+    cov : {"nonrobust", "HC0", "HC1", "HC2", "HC3", "survey"}, Cluster or HAC, optional
+        How standard errors are estimated. "nonrobust" trusts the variance of the family, "HC0" to "HC3" do not,
+        :class:`jaxglm.Cluster` allows for dependence within clusters and :class:`jaxglm.HAC` for dependence over time.
+        By default "survey" under prob_weights, else "nonrobust". ``res.with_cov(...)`` changes it after the fit.
     start : array (P,), optional
         Starting coefficients.
     tol : float
@@ -149,7 +155,7 @@ def glm(
         offset, exposure, trials, freq_weights, var_weights, prob_weights, resolve.aux(aux, family, named=True)
     )
     resolve.choice("missing", missing, ("drop", "raise"))
-    behavior = _Behavior(keep_data, on_separation, on_failure)
+    behavior = _Behavior(keep_data, on_separation, on_failure, resolve.covariance(cov, beside.weights))
     placed = resolve.devices(devices)
     streamed = callable(data)
     if streamed:
@@ -194,6 +200,7 @@ def fit(
     aux: Mapping[str, Any] | None = None,
     solver: str = "auto",
     information: str = "expected",
+    cov: Any = None,
     start: Any = None,
     tol: float = 1e-8,
     max_iter: int = 100,
@@ -219,8 +226,8 @@ def fit(
         as the intercept of the null model.
     names : sequence of str, optional
         Names of the columns; by default those of a frame, else x1, x2, ...
-    family, link, offset, exposure, trials, freq_weights, var_weights, prob_weights, aux, solver, information, start,
-    tol, max_iter, use_t, missing, precision, keep_data, devices, on_separation, on_failure
+    family, link, offset, exposure, trials, freq_weights, var_weights, prob_weights, aux, solver, information, cov,
+    start, tol, max_iter, use_t, missing, precision, keep_data, devices, on_separation, on_failure
         As in :func:`jaxglm.glm`; vectors are given as values.
 
     Returns
@@ -248,7 +255,7 @@ def fit(
         offset, exposure, trials, freq_weights, var_weights, prob_weights, resolve.aux(aux, family, named=False)
     )
     resolve.choice("missing", missing, ("drop", "raise"))
-    behavior = _Behavior(keep_data, on_separation, on_failure)
+    behavior = _Behavior(keep_data, on_separation, on_failure, resolve.covariance(cov, beside.weights))
     placed = resolve.devices(devices)
     for name, value in beside.given.items():
         if isinstance(value, str):
@@ -267,9 +274,10 @@ def fit(
 
 
 class _Behavior:
-    """Checked choices of what to keep and when to raise."""
+    """Checked choices of what to keep and report, and when to raise."""
 
-    def __init__(self, keep_data: bool, on_separation: str, on_failure: str):
+    def __init__(self, keep_data: bool, on_separation: str, on_failure: str, estimator: Estimator):
+        self.estimator = estimator
         self.keep_data = bool(keep_data)
         self.on_separation = resolve.choice("on_separation", on_separation, ("warn", "raise"))
         self.on_failure = resolve.choice("on_failure", on_failure, ("warn", "raise"))
@@ -319,6 +327,7 @@ def _run(source, intake, taken: Taken, options, behavior, *, response: str, form
     """Fit, warn, and label."""
     model = Model(intake.family, intake.layout)
     names = intake.names
+    beside = behavior.estimator.learn(intake.codes)
     found = fit_source(
         source, model, options, has_intercept=intake.has_intercept, has_offset=intake.has_offset,
         name_row=taken.name_row, name_column=lambda j: f"column {as_text(names[j])!r}", natural=intake.natural,
@@ -328,10 +337,10 @@ def _run(source, intake, taken: Taken, options, behavior, *, response: str, form
         notes=(*taken.notes, *options.precision.notes),
         weights=intake.beside.weights,
     )  # fmt: skip
-    if not behavior.keep_data:
-        found = found.without_source()
     _report(found, labels, behavior)
-    return Results(found, labels, covariance(found, default_kind(found)), intake)
+    # The rows were read a moment ago: no look at whether the user has changed them.
+    made = covariance(replace(found, witness=None), behavior.estimator, beside)
+    return Results(found if behavior.keep_data else found.without_source(), labels, made, intake)
 
 
 def _report(found: Fit, labels: Labels, behavior: _Behavior) -> None:

@@ -140,6 +140,11 @@ class Fit:
         return np.where(self.rank.active, self.theta, 0.0)
 
     @property
+    def careful(self) -> Model:
+        """The model, with exact linear predictors where columns so nearly dependent would show their rounding."""
+        return Careful(self.model.family, self.model.layout) if "qr" in self.n_passes else self.model
+
+    @property
     def n_parameters(self) -> int:
         """Estimated numbers, the dispersion included where it is estimated."""
         return int(self.rank.active.sum()) + (not self.model.family.dispersion_known)
@@ -152,12 +157,9 @@ class Fit:
         """
         if self.known_llf is not None:
             return self.known_llf
-        model, rows = self.model, self.rows
-        # Columns so nearly dependent that rounding of eta would show.
-        model = Careful(model.family, model.layout) if "qr" in self.n_passes else model
         at = FitPoint(self.coefficients, np.zeros(()), np.asarray(plugged_in(self)))
         with precision.scope():
-            return float(rows.reduce(Statistics(), model, at).llf)
+            return float(self.rows.reduce(Statistics(), self.careful, at).llf)
 
     def without_source(self) -> Fit:
         """The same fit without its rows."""

@@ -1,4 +1,4 @@
-"""Where strings become objects: families, links, solvers. Below here nothing compares strings."""
+"""Where strings become objects: families, links, solvers, covariances. Below here nothing compares strings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from jaxglm import families, links
 from jaxglm.errors import InputError, InputTypeError, near
 from jaxglm.families import Family
 from jaxglm.fitted import Options
+from jaxglm.inference.covariance import Estimator, Nonrobust, Survey
+from jaxglm.inference.robust import HC
 from jaxglm.links import Link
 from jaxglm.precision import FLOAT32, FLOAT64, MIXED
 
 #: Which curvature each solver uses; see :class:`jaxglm.solvers.newton.Settings`.
 SOLVERS = {"auto": "late", "newton": "early", "irls": "never"}
 PRECISIONS = {kind.name: kind for kind in (FLOAT64, MIXED, FLOAT32)}
+COVARIANCES = {
+    "nonrobust": Nonrobust(), "HC0": HC("HC0"), "HC1": HC("HC1", adjust=True), "HC2": HC("HC2", 0.5),
+    "HC3": HC("HC3", 1.0), "survey": Survey(),
+}  # fmt: skip
 _ALIASES = {
     "normal": "gaussian",
     "logistic": "binomial",
@@ -128,6 +134,35 @@ def options(
         probability_weights=probability_weights, use_t=None if use_t is None else bool(use_t),
         precision=PRECISIONS[choice("precision", precision, tuple(PRECISIONS))],
     )  # fmt: skip
+
+
+def covariance(value: Any, weights: tuple[str, ...]) -> Estimator:
+    """A covariance from its name or object, checked against the kinds of weights; None for the default under these.
+
+    Raises
+    ------
+    InputError
+        Unknown name, or one that has no meaning under the weights.
+    InputTypeError
+        Something else than a name or an object.
+    """
+    if value is None:
+        value = "survey" if "prob_weights" in weights else "nonrobust"
+    if isinstance(value, str):
+        found = next((name for name in COVARIANCES if name.lower() == value.strip().lower()), None)
+        if found is None:
+            raise InputError(
+                f"unknown covariance {value!r}; there are {', '.join(map(repr, COVARIANCES))}, "
+                f'jg.Cluster("firm") and jg.HAC(lags).{near(value, COVARIANCES)}'
+            )
+        value = COVARIANCES[found]
+    if not isinstance(value, Estimator):
+        given = value.__name__ if isinstance(value, type) else type(value).__name__
+        raise InputTypeError(
+            f'cov must be a name such as "HC3" or an object such as jg.Cluster("firm") or jg.HAC(4), not {given}'
+        )
+    value.check(weights)
+    return value
 
 
 def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:

@@ -110,6 +110,8 @@ def _from_pandas(data: Any) -> Table:
         )
     if not isinstance(data, pd.DataFrame):
         raise InputTypeError(f"the data must be {_KNOWN}, but got {type(data).__name__}.")
+    # Columns are read when they are asked for: a frame of our own keeps its rows when the user sorts or drops some.
+    data = data.copy(deep=False)
     names = [str(c) for c in data.columns]
     makers: dict[str, Callable[[], Column]] = {}
     for i, name in enumerate(names):

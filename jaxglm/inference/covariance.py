@@ -1,8 +1,11 @@
-"""Covariance of the coefficients."""
+"""Covariance of the coefficients: what every estimator of it shares, and those that need no pass over the rows."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +14,46 @@ from jaxglm.errors import InputError, near
 from jaxglm.fit import with_information
 from jaxglm.fitted import Fit
 
-KINDS = ("nonrobust", "survey")
 INFORMATIONS = ("expected", "observed")
+#: From a column name or values, and what they are for, to one whole number a fitted row, in the order of the values.
+Codes = Callable[[Any, str], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Estimator(ABC):
+    """How a covariance is estimated: bread from the reported information, meat from sums over scores of rows."""
+
+    #: Whether it holds where the variance of the family is wrong.
+    robust = True
+
+    def check(self, weights: tuple[str, ...]) -> None:
+        """Refuse kinds of weights under which it has no meaning.
+
+        Raises
+        ------
+        InputError
+        """
+        return None
+
+    def learn(self, codes: Codes) -> Any:
+        """What it reads beside the fitted rows, checked; None where it reads nothing."""
+        return None
+
+    @abstractmethod
+    def matrix(self, fit: Fit, bread: np.ndarray, beside: Any) -> np.ndarray:
+        """The covariance (P, P), from the inverse (P, P) of the reported information at phi = 1."""
+
+    @abstractmethod
+    def title(self, beside: Any) -> str:
+        """What a summary calls it."""
+
+    def note(self, fit: Fit, beside: Any) -> str:
+        """What a summary says of it besides, or an empty string."""
+        return ""
+
+    def without_rows(self) -> Estimator:
+        """Itself as a file holds it: values of rows are only named."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -22,63 +63,117 @@ class Covariance:
     Attributes
     ----------
     matrix : (P, P)
-    kind : "nonrobust" or "survey"
+    kind : str
+        "nonrobust", "survey", "HC3", "cluster (firm, 500 clusters)", ...
     df : float
-        Degrees of freedom of Student's t for tests and intervals; inf for the normal.
+        Degrees of freedom of Student's t for tests and intervals; inf for the normal. They are those of the fit
+        (see :func:`degrees_of_freedom`) whatever the covariance.
+    robust : bool
+        Whether it holds where the variance of the family is wrong.
+    estimator : Estimator or None
+        What made it.
+    note : str
+        What a summary says of it besides.
     """
 
     matrix: np.ndarray
     kind: str
     df: float
+    robust: bool = False
+    estimator: Estimator | None = None
+    note: str = ""
 
     @property
     def standard_errors(self) -> np.ndarray:
-        """Square roots of the diagonal, (P,)."""
-        return np.sqrt(np.diagonal(self.matrix))
+        """Square roots of the diagonal, (P,); NaN where that is negative."""
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(np.diagonal(self.matrix))
 
 
-def covariance(fit: Fit, kind: str) -> Covariance:
-    """Covariance of a fit.
+@dataclass(frozen=True)
+class Nonrobust(Estimator):
+    """Scale times the inverse of the reported information.
 
-    Parameters
-    ----------
-    kind : str
-        "nonrobust" : scale times the inverse of the reported information.
-        "survey" : the sandwich of probability weights, n/(n-1) B M B with M the sum of w^2 s s'
-        (Binder 1983); it does not change when all weights are scaled.
+    Rows of freq_weights count w times, those of var_weights have the variance phi V / w.
     """
-    if kind not in KINDS:
-        raise InputError(f"unknown covariance {kind!r}.{near(kind, KINDS)}")
-    # Host arrays: no program is compiled for P numbers. A failed factor gives NaN, which is the answer.
-    with precision.scope(), np.errstate(all="ignore"):
-        inverse = np.asarray(fit.bread.inverse())
-    if kind == "survey":
-        if fit.meat is None:
-            raise InputError("the survey covariance belongs to prob_weights=; this fit has none")
-        # One observation has no variance to estimate.
-        correction = fit.nobs / (fit.nobs - 1) if fit.nobs > 1 else np.nan
-        matrix = correction * inverse @ fit.meat @ inverse
-    else:
-        if fit.meat is not None:
+
+    robust = False
+
+    def check(self, weights: tuple[str, ...]) -> None:
+        if "prob_weights" in weights:
             raise InputError(
                 "model-based standard errors are wrong under prob_weights=; keep the survey covariance, or use "
                 "freq_weights= or var_weights= if that is what the weights mean"
             )
-        matrix = fit.scale * inverse
+
+    def matrix(self, fit: Fit, bread: np.ndarray, beside: None) -> np.ndarray:
+        return fit.scale * bread
+
+    def title(self, beside: None) -> str:
+        return "nonrobust"
+
+
+@dataclass(frozen=True)
+class Survey(Estimator):
+    """The sandwich of probability weights, n/(n-1) B M B with M the sum of w^2 s s' (Binder 1983).
+
+    It does not change when all weights are scaled, and is the default of fits with prob_weights.
+    """
+
+    def check(self, weights: tuple[str, ...]) -> None:
+        if "prob_weights" not in weights:
+            raise InputError("the survey covariance belongs to prob_weights=; this fit has none")
+
+    def matrix(self, fit: Fit, bread: np.ndarray, beside: None) -> np.ndarray:
+        # One observation has no variance to estimate.
+        correction = fit.nobs / (fit.nobs - 1) if fit.nobs > 1 else np.nan
+        return correction * sandwich(fit, bread, fit.meat)
+
+    def title(self, beside: None) -> str:
+        return "survey"
+
+    def note(self, fit: Fit, beside: None) -> str:
+        return "Standard errors are the survey sandwich of prob_weights; there is no log-likelihood."
+
+
+def sandwich(fit: Fit, bread: np.ndarray, meat: np.ndarray) -> np.ndarray:
+    """B M B over the coefficients that have a standard error, (P, P)."""
     keep = fit.active[:, None] & fit.active[None, :]
-    return Covariance(np.where(keep, matrix, np.nan), kind, degrees_of_freedom(fit))
+    return bread @ np.where(keep, meat, 0.0) @ bread
+
+
+def covariance(fit: Fit, estimator: Estimator, beside: Any = None) -> Covariance:
+    """Covariance of a fit; call :meth:`Estimator.check` before.
+
+    Parameters
+    ----------
+    beside : what :meth:`Estimator.learn` gave
+
+    Raises
+    ------
+    NotAvailableError
+        It needs the rows, which were not kept.
+    DataError
+        It needs the rows, which the user has changed.
+    """
+    # Host arrays: no program is compiled for P numbers. A failed factor gives NaN, which is the answer.
+    with precision.scope(), np.errstate(all="ignore"):
+        matrix = estimator.matrix(fit, np.asarray(fit.bread.inverse()), beside)
+    keep = fit.active[:, None] & fit.active[None, :]
+    return Covariance(
+        np.where(keep, matrix, np.nan), estimator.title(beside), degrees_of_freedom(fit), estimator.robust, estimator,
+        estimator.note(fit, beside),
+    )  # fmt: skip
 
 
 def degrees_of_freedom(fit: Fit) -> float:
-    """Student t where the dispersion is estimated (unless use_t says otherwise), else infinite."""
+    """Student t where the dispersion is estimated (unless use_t says otherwise), else infinite.
+
+    Robust covariances keep them, as R's coeftest does after lm; the number of clusters does not enter.
+    """
     wanted = fit.options.use_t
     use_t = not fit.model.family.dispersion_known if wanted is None else wanted
     return fit.df_resid if use_t else np.inf
-
-
-def default_kind(fit: Fit) -> str:
-    """The covariance that a fit reports when none is asked for."""
-    return "survey" if fit.meat is not None else "nonrobust"
 
 
 def change_information(fit: Fit, kind: str) -> Fit:

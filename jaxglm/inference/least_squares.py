@@ -65,7 +65,7 @@ def fvalue(fit: Fit, covariance: Covariance) -> float:
         As for :func:`rsquared`; or the covariance is not the plain one, which the F test assumes.
     """
     _require(fit, "the F test")
-    if covariance.kind != "nonrobust":
+    if covariance.robust:
         raise NotAvailableError(
             f"the F test of least squares assumes the nonrobust covariance, and this fit has {covariance.kind!r}"
         )

@@ -88,7 +88,7 @@ def _require(fit: Fit, covariance: Covariance) -> None:
             "profile intervals rest on the likelihood, which prob_weights= do not have; use method='wald', whose "
             "standard errors are those of the survey"
         )
-    if covariance.kind != "nonrobust":
+    if covariance.robust:
         raise NotAvailableError(
             f"profile intervals rest on the likelihood, whatever the covariance ({covariance.kind!r}); use "
             "method='wald', or res.with_cov('nonrobust').conf_int(method='profile')"

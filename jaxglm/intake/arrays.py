@@ -11,12 +11,12 @@ import pandas as pd
 from jaxglm import kernels, precision
 from jaxglm.design import Columns, Constant, Dense, Layout, Split
 from jaxglm.design.dense import MOST_APART
-from jaxglm.errors import DataError, InputError, InputTypeError, row_count
+from jaxglm.errors import DataError, InputError, InputTypeError, NotAvailableError, row_count
 from jaxglm.families import Family
 from jaxglm.frames import Datetime, Factor, Numeric, Table, read
 from jaxglm.frames.read import to_column
 from jaxglm.intake import response
-from jaxglm.intake.base import Taken, assemble, mean_offset, new_aux, new_offset, without_formula
+from jaxglm.intake.base import Given, Taken, assemble, codes_of, mean_offset, new_aux, new_offset, without_formula
 from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.kernels import Rows
@@ -37,6 +37,7 @@ class ArrayIntake:
     encoder : response.Encoder
     constant : bool
         Whether X itself has a constant column.
+    given : Given
     apart : bool
         Whether the columns are read one by one, as those of a frame or of an array in the order of Fortran lie.
     stored : Layout or None
@@ -49,6 +50,7 @@ class ArrayIntake:
     beside: Beside
     family: Family
     encoder: response.Encoder
+    given: Given
     constant: bool = False
     apart: bool = False
     stored: Layout | None = None
@@ -140,7 +142,7 @@ class ArrayIntake:
             raise DataError("no rows are left to fit" + (": " + " ".join(more) if more else "; the data is empty"))
         apart = 0 < len(columns) <= MOST_APART and matrix.flags.f_contiguous and not matrix.flags.c_contiguous
         constant = not intercept and _has_constant(matrix)
-        intake = cls(columns, intercept, beside, family, coded, constant, apart)
+        intake = cls(columns, intercept, beside, family, coded, Given(n, table.index, positions), constant, apart)
         draft = Taken(None, index, positions)
         if "trials" in extra:
             response.check_trials(numbers, extra["trials"], draft.name_row)
@@ -172,6 +174,16 @@ class ArrayIntake:
     def keep(self, taken: Taken) -> Taken:
         """What :meth:`learn` gave, with the rows in the form they are kept in."""
         return replace(taken, rows=encode(self.stored, taken.rows, self.precision))
+
+    def codes(self, value: Any, what: str) -> np.ndarray:
+        """A whole number for each fitted row, in the order of the values, which are given for all rows."""
+        if isinstance(value, str):
+            raise InputTypeError(
+                f"{what} {value!r} is a name, but fit() takes arrays; pass the values, or use glm() with a frame"
+            )
+        if self.given is None:
+            raise NotAvailableError(f"{what} belongs to the fitted rows, which are not here; refit")
+        return codes_of(self.given.column(value, what), value, what)
 
     @property
     def needs(self) -> tuple[str, ...]:

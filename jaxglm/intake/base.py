@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pandas as pd
 
-from jaxglm.errors import InputError
-from jaxglm.frames import Table, row_name
+from jaxglm.errors import DataError, InputError, row_count
+from jaxglm.frames import Column, Table, as_column, row_name
 from jaxglm.intake.beside import Beside, total_offset, weights_of
 from jaxglm.kernels import Rows
 
@@ -55,6 +55,49 @@ class Taken:
             return row_name(position)
         label = self.index[i]
         return f"row {position}" if label == position else f"row {position} (index {label!r})"
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Which of the user's rows were fitted, so that values given for all of them later find their rows.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows of the user's data.
+    index : pandas.Index or None
+        Their labels.
+    positions : int array or None
+        Those that were fitted; None for all.
+    """
+
+    n_rows: int
+    index: pd.Index | None = None
+    positions: np.ndarray | None = None
+
+    def column(self, value: Any, what: str) -> Column:
+        """Values for all rows of the data as a column of the fitted ones."""
+        column = as_column(value, Table.of({}, self.n_rows, self.index), what)
+        return column if self.positions is None else column.take(self.positions)
+
+
+def codes_of(column: Column, value: Any, what: str) -> np.ndarray:
+    """A whole number for each row, in the order of the values, (n,); `value` is what the user gave.
+
+    Raises
+    ------
+    DataError
+        A value is missing.
+    """
+    codes = column.factor.codes
+    missing = np.flatnonzero(codes < 0)
+    if len(missing):
+        name = f"{what} {value!r}" if isinstance(value, str) else what
+        raise DataError(
+            f"{name} is missing in {row_count(len(missing))} of those that are fitted, the first of them number "
+            f"{missing[0]} counted from 0; fill the values in, or leave those rows out of the data"
+        )
+    return codes
 
 
 def assemble(x: Any, y: np.ndarray, extra: dict[str, np.ndarray], offsets: Sequence[np.ndarray | None], family) -> Rows:

@@ -10,11 +10,11 @@ import numpy as np
 
 from jaxglm import formula as grammar
 from jaxglm.design import Constant, Design, Layout
-from jaxglm.errors import InputError, InputTypeError, near, row_count
+from jaxglm.errors import InputError, InputTypeError, NotAvailableError, near, row_count
 from jaxglm.families import Family
-from jaxglm.frames import Column, Factor, Numeric, Table, read
+from jaxglm.frames import Column, Factor, Numeric, Table, as_column, concat_columns, read
 from jaxglm.intake import response
-from jaxglm.intake.base import Taken, assemble, mean_offset, new_aux, new_offset, without_formula
+from jaxglm.intake.base import Given, Taken, assemble, codes_of, mean_offset, new_aux, new_offset, without_formula
 from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.kernels import Rows
@@ -39,10 +39,14 @@ class FormulaIntake:
         One for each spec, shared by every frame that it builds.
     missing : "drop" or "raise"
     table : Table or None
-        The columns of the fitted rows, read only when a picture asks for them; None for a stream.
+        The columns of the fitted rows, read only when they are asked for; None for a stream.
     stored : Layout or None
         How columns are kept where that is not as they are; see :mod:`jaxglm.intake.compact`.
     precision : Precision
+    given : Given or None
+        None for a stream.
+    frames : callable or None
+        The pieces of a stream.
     """
 
     specs: tuple[Any, ...]
@@ -55,6 +59,8 @@ class FormulaIntake:
     table: Table | None = None
     stored: Layout | None = None
     precision: Precision = FLOAT64
+    given: Given | None = None
+    frames: Callable[[], Iterator[Any]] | None = None
 
     @property
     def spec(self) -> Any:
@@ -122,6 +128,7 @@ class FormulaIntake:
     ) -> tuple[FormulaIntake, Taken]:
         """Read a frame and a formula; what is learned and the rows of the frame."""
         table = read(data)
+        given = Given(table.n_rows, table.index)
         beside.check(family)
         extra = beside.vectors(table)
         mask = present(extra)
@@ -141,6 +148,7 @@ class FormulaIntake:
         if mask is not None:
             weighted = np.flatnonzero(mask)
             positions = weighted if positions is None else weighted[positions]
+        intake = replace(intake, given=replace(given, positions=positions))
         return intake, replace(taken, positions=positions, notes=coded.notes + notes + taken.notes)
 
     @classmethod
@@ -165,7 +173,7 @@ class FormulaIntake:
             for i, text in enumerate(texts)
         )
         coded = _encoder(specs[0].response, family)
-        return cls(specs, named, beside, family, coded, tuple(spec.design for spec in specs), missing)
+        return cls(specs, named, beside, family, coded, tuple(spec.design for spec in specs), missing, frames=frames)
 
     @property
     def layout(self) -> Layout:
@@ -189,11 +197,35 @@ class FormulaIntake:
         if mask is not None:
             table, extra = table.take(mask), {name: v[mask] for name, v in extra.items()}
         builts = grammar.build_several(self.specs, table, missing=self.missing, extra=extra, allow_empty=True)
-        return self.keep(self._taken(builts))
+        taken = self.keep(self._taken(builts))
+        if mask is None:
+            return taken
+        weighted = np.flatnonzero(mask)
+        return replace(taken, positions=weighted if taken.positions is None else weighted[taken.positions])
 
     def keep(self, taken: Taken) -> Taken:
         """Rows as :meth:`learn` gives them, in the form they are kept in."""
         return replace(taken, rows=encode(self.stored, taken.rows, self.precision))
+
+    def codes(self, value: Any, what: str) -> np.ndarray:
+        """A whole number for each fitted row, in the order of the values: a column by name, or values for all rows.
+
+        A stream is read once, for columns by name alone; 8 bytes a row are held until all are known.
+        """
+        named = isinstance(value, str)
+        if self.frames is None and self.table is None:
+            raise NotAvailableError(f"{what} {value!r} is a column of the fitted rows, which are not here; refit")
+        if self.frames is None:
+            column = as_column(value, self.table, what) if named else self.given.column(value, what)
+            return codes_of(column, value, what)
+        if not named:
+            raise InputError(f"{what} must be a column name when the data comes in pieces, not an array")
+        parts = []
+        for frame in self.frames():
+            table = read(frame)
+            column, positions = as_column(value, table, what), self.take(table).positions
+            parts.append(column if positions is None else column.take(positions))
+        return codes_of(concat_columns(parts, value), value, what)
 
     def _taken(self, builts) -> Taken:
         built = builts[0]

@@ -6,7 +6,7 @@ from jaxglm.kernels.compensated import Careful, Compensated, Pair
 from jaxglm.kernels.distribution import Anscombe, Given, Tails
 from jaxglm.kernels.influence import Changes, Deletion, DeletionPoint
 from jaxglm.kernels.lanes import LanePoints, Lanes
-from jaxglm.kernels.meat import Meat
+from jaxglm.kernels.meat import ClusterMeat, LeverageMeat, LeveragePoint, Meat, Scores
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
 from jaxglm.kernels.rows import row_terms
 from jaxglm.kernels.statistics import Closing, ClosingPoint, FitPoint, FitSums, NullSums, Statistics
@@ -27,6 +27,7 @@ __all__ = [
     "Changes",
     "Closing",
     "ClosingPoint",
+    "ClusterMeat",
     "Columns",
     "Compensated",
     "Deletion",
@@ -39,6 +40,8 @@ __all__ = [
     "Kernel",
     "LanePoints",
     "Lanes",
+    "LeverageMeat",
+    "LeveragePoint",
     "Meat",
     "Model",
     "Moments",
@@ -56,6 +59,7 @@ __all__ = [
     "Residuals",
     "RowMap",
     "Rows",
+    "Scores",
     "Statistics",
     "Survey",
     "Totals",

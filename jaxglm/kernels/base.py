@@ -26,6 +26,7 @@ class Rows(NamedTuple):
     prior : (m,) prior or probability weight, or None for 1
     offset : (m, K) on the link scale, or None for 0
     aux : dict of (m,) arrays the family reads (trials, ...)
+    codes : dict of (m,) integers beside the model (clusters)
     """
 
     x: Any
@@ -34,6 +35,7 @@ class Rows(NamedTuple):
     prior: jax.Array | None = None
     offset: jax.Array | None = None
     aux: dict[str, jax.Array] = {}
+    codes: dict[str, jax.Array] = {}
 
     @property
     def weight(self) -> jax.Array:
@@ -70,6 +72,8 @@ class Kernel(ABC):
 
     #: True when results add, so that a mesh may sum them with one collective.
     additive = True
+    #: True when the sums are large and a row changes few of them, so that rows are added to the total in its place.
+    scatters = False
 
     @abstractmethod
     def map(self, model: Model, point: Any, rows: Rows) -> Any:
@@ -82,6 +86,10 @@ class Kernel(ABC):
     def combine(self, a: Any, b: Any) -> Any:
         """The value of two blocks together."""
         return jax.tree.map(jnp.add, a, b)
+
+    def accumulate(self, total: Any, model: Model, point: Any, rows: Rows) -> Any:
+        """A total with the value of one more block."""
+        return self.combine(total, self.map(model, point, rows))
 
     def zero(self, like: Any) -> Any:
         """The neutral element, given shapes and dtypes."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from jaxglm.fitted import Fit
-from jaxglm.inference import covariance as cov
 from jaxglm.inference import parameters, residuals
 from jaxglm.inference.covariance import Covariance
 from jaxglm.inference.simulate import simulate
 from jaxglm.plot import Plot
-from jaxglm.results import predicted, summary, tidy
+from jaxglm.results import covariances, predicted, summary, tidy
 from jaxglm.results.answers import Answers
 from jaxglm.results.figures import Figures
 from jaxglm.results.labels import Labels
@@ -91,21 +90,20 @@ class Results(Answers, Figures):
 
     @property
     def cov_type(self) -> str:
-        """The kind of covariance, "nonrobust" or "survey"."""
+        """The kind of covariance: "nonrobust", "HC3", "survey", "cluster (firm, 500 clusters)", "HAC (4 lags)"."""
         return self.covariance.kind
 
-    def with_cov(self, kind: str = "nonrobust", information: str | None = None) -> Results:
-        """The same fit with another covariance.
+    def with_cov(self, cov: Any = None, information: str | None = None) -> Results:
+        """The same fit with another covariance, which all standard errors, tests and intervals then use.
 
         Parameters
         ----------
-        kind : {"nonrobust", "survey"}
-            "survey" belongs to fits with ``prob_weights``.
+        cov : {"nonrobust", "HC0", "HC1", "HC2", "HC3", "survey"}, Cluster or HAC, optional
+            As in :func:`jaxglm.glm`; by default the kind in use. Columns are those of the frame that was fitted.
         information : {"expected", "observed"}, optional
-            One pass over the rows if it was not computed before.
+            What the bread, the inverse in the sandwich, comes from; one pass over the rows if it is not there yet.
         """
-        fit = self.fit if information is None else cov.change_information(self.fit, information)
-        return replace(self, fit=fit, covariance=cov.covariance(fit, kind))
+        return covariances.with_cov(self, cov, information)
 
     # -- rows --------------------------------------------------------------------------------------------------
     @property

@@ -22,7 +22,10 @@ from jaxglm.families import Family
 from jaxglm.families.probe import agree, probe
 from jaxglm.fitted import Fit, Options
 from jaxglm.formula import FormulaSpec
-from jaxglm.inference.covariance import Covariance
+from jaxglm.inference.cluster import Cluster
+from jaxglm.inference.covariance import Covariance, Nonrobust, Survey
+from jaxglm.inference.hac import HAC
+from jaxglm.inference.robust import HC
 from jaxglm.intake import ArrayIntake, Beside, FormulaIntake
 from jaxglm.intake.response import Encoder as ResponseEncoder
 from jaxglm.kernels import Model
@@ -53,16 +56,21 @@ TABLE = codec.Table(
         *_kinds(families, Family),
         *_kinds(links, Link),
         *_kinds(design, design.Design, design.Coding, design.Layout),
-        Kind(ArrayIntake, without=("family",)),
+        Kind(ArrayIntake, without=("family", "given")),
         Kind(Beside),
+        Kind(Cluster),
         Kind(Covariance),
         Kind(Fit, without=("model", "source", "witness")),
-        Kind(FormulaIntake, without=("family", "specs", "designs", "table")),
+        Kind(FormulaIntake, without=("family", "specs", "designs", "table", "given", "frames")),
+        Kind(HAC),
+        Kind(HC),
         Kind(Information),
         Kind(Labels, without=("index",)),
+        Kind(Nonrobust),
         Kind(Options),
         Kind(Rank),
         Kind(ResponseEncoder),
+        Kind(Survey),
         Kind(Precision, members=resolve.PRECISIONS),
         Kind.of_enum(Status),
     ]
@@ -81,7 +89,7 @@ def _packed(res: Results) -> tuple[dict[str, Any], list[np.ndarray]]:
     parts = {
         "fit": replace(res.fit, known_llf=res.fit.llf, quantiles=residual_quantiles(res)),
         "labels": res.labels,
-        "covariance": res.covariance,
+        "covariance": replace(res.covariance, estimator=res.covariance.estimator.without_rows()),
         "intake": replace(res.intake, beside=res.intake.beside.without_rows()),
     }
     body = {name: encode(part) for name, part in parts.items()}

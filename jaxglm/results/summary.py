@@ -213,8 +213,8 @@ def _notes(res: Results, exponentiate: bool) -> list[str]:
             "Scale is Pearson chi2 / df residual. Log-likelihood, AIC and BIC use deviance / n as the dispersion and "
             "count it as a parameter, as in R."
         )
-    if res.covariance.kind == "survey":
-        notes.append("Standard errors are the survey sandwich of prob_weights; there is no log-likelihood.")
+    if res.covariance.note:
+        notes.append(res.covariance.note)
     if not np.isinf(res.covariance.df):
         notes.append(f"Tests and intervals use Student t with {res.covariance.df:,.10g} degrees of freedom.")
     return notes
@@ -227,7 +227,7 @@ def _squares(res: Results) -> str:
         f"Residual standard error {number(np.sqrt(fit.scale))} on {fit.df_resid:,.10g} df; "
         f"R2 {number(res.rsquared)}, adjusted {number(res.rsquared_adj)}"
     )
-    if res.covariance.kind == "nonrobust" and not np.isnan(res.fvalue):
+    if not res.covariance.robust and not np.isnan(res.fvalue):
         tail = p_text(res.f_pvalue)
         words += f"; F {number(res.fvalue)} on {res.df_model:,.10g} and {fit.df_resid:,.10g} df, "
         words += f"p {tail if tail.startswith('<') else '= ' + tail}"

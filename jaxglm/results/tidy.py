@@ -124,7 +124,7 @@ def glance(res: Results) -> pd.DataFrame:
     """One row of fit statistics; least squares have R-squared, and F under the plain covariance."""
     fit = res.fit
     squares = ["rsquared", "rsquared_adj"] if fit.model.family.quadratic else []
-    if squares and res.covariance.kind == "nonrobust":
+    if squares and not res.covariance.robust:
         squares += ["fvalue", "f_pvalue"]
     return pd.DataFrame(
         {

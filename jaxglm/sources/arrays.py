@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
@@ -78,6 +79,16 @@ class ArraySource(Source):
 
     def replace(self, change: Callable[[Rows], Rows]) -> ArraySource:
         return ArraySource([change(rows) for rows in self._chunks], self._counts, self.aliased)
+
+    def with_codes(self, codes: dict[str, np.ndarray]) -> ArraySource:
+        chunks, start = [], 0
+        for rows, count in zip(self._chunks, self._counts, strict=True):
+            padded = {k: np.zeros(rows.y.shape[0], np.int32) for k in codes}
+            for k, v in codes.items():
+                padded[k][:count] = v[start : start + count]
+            chunks.append(rows._replace(codes={k: jnp.asarray(v) for k, v in padded.items()}))
+            start += count
+        return ArraySource(chunks, self._counts, self.aliased)
 
     def sample(self, n: int) -> ArraySource:
         """One row out of each of n stretches of equal length, at places that are the same every time.

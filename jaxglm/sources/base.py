@@ -48,6 +48,10 @@ class Source(ABC):
     def replace(self, change: Callable[[Rows], Rows]) -> Source:
         """A source of the same rows, changed by a function that keeps their number."""
 
+    @abstractmethod
+    def with_codes(self, codes: dict[str, np.ndarray]) -> Source:
+        """A source of the same rows with other codes (n,) beside them, from arrays of the host."""
+
     def map_rows(self, kernel: RowMap, model: Model, point: Any) -> Any:
         """The kernel's values of all rows as one host pytree."""
         return jax.tree.map(lambda *parts: np.concatenate(parts), *self.iterate(kernel, model, point))
@@ -104,23 +108,31 @@ def block_rows(model: Model, rows: Rows) -> int:
 
 
 def reduce_rows(
-    kernel: Kernel, model: Model, point: Any, rows: Rows, block: int, count: jax.Array | int | None = None
-) -> Any:
-    """Traceable: combine over the first `count` rows (all by default), `block` rows at a time; not finished."""
+    kernel: Kernel, model: Model, point: Any, rows: Rows, block: int, count: jax.Array | int | None = None,
+    total: Any = None,
+) -> Any:  # fmt: skip
+    """Traceable: combine over the first `count` rows (all by default), `block` rows at a time; not finished.
+
+    A `total` of earlier rows is where it starts, by default the neutral element.
+    """
     m = rows.y.shape[0]
     if block >= m:
-        return kernel.map(model, point, plain(rows))
-    like = jax.eval_shape(lambda r: kernel.map(model, point, block_of(r, 0, block)), rows)
+        whole = plain(rows)
+        return kernel.map(model, point, whole) if total is None else kernel.accumulate(total, model, point, whole)
+    if total is None:
+        total = kernel.zero(jax.eval_shape(lambda r: kernel.map(model, point, block_of(r, 0, block)), rows))
 
     def body(i, total):
-        return kernel.combine(total, kernel.map(model, point, block_of(rows, i * block, block)))
+        return kernel.accumulate(total, model, point, block_of(rows, i * block, block))
 
     n_blocks = m // block if count is None else (count + block - 1) // block
-    return jax.lax.fori_loop(0, n_blocks, body, kernel.zero(like))
+    return jax.lax.fori_loop(0, n_blocks, body, total)
 
 
 def _add_chunk(kernel: Kernel, model: Model, point: Any, rows: Rows, count: jax.Array, block: int, total: Any) -> Any:
     """Value of one chunk combined with those before it."""
+    if kernel.scatters:
+        return reduce_rows(kernel, model, point, rows, block, count, total)
     return kernel.combine(total, reduce_rows(kernel, model, point, rows, block, count))
 
 

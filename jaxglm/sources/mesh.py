@@ -49,6 +49,12 @@ class MeshSource(Source):
     def replace(self, change: Callable[[Rows], Rows]) -> MeshSource:
         return MeshSource(change(self._rows), self._mesh, self.n_rows)
 
+    def with_codes(self, codes: dict[str, np.ndarray]) -> MeshSource:
+        size, sharding = self._rows.y.shape[0], NamedSharding(self._mesh, PartitionSpec(AXIS))
+        padded = {k: np.append(v, np.zeros(size - len(v))).astype(np.int32) for k, v in codes.items()}
+        placed = {k: jax.device_put(v, sharding) for k, v in padded.items()}
+        return MeshSource(self._rows._replace(codes=placed), self._mesh, self.n_rows)
+
 
 @partial(jax.jit, static_argnames=("kernel", "mesh"))
 def _reduce(kernel: Kernel, mesh: Mesh, model: Model, point: Any, rows: Rows) -> Any:

@@ -38,7 +38,8 @@ def rows(family: Family, seed: int = 8) -> Rows:
     }[family.name]()
     design, dispersion = ((), x, codes, (codes, z)), ((), x[:, :1])
     prior, freq = rng.uniform(0.5, 2.0, N), rng.integers(1, 4, N).astype(float)
-    return Rows(x=(design, dispersion)[:k], y=y, freq=freq, prior=prior, offset=offset, aux=aux)
+    codes = {"firm": rng.integers(0, 30, N).astype(np.int32), "year": rng.integers(0, 8, N).astype(np.int32)}
+    return Rows(x=(design, dispersion)[:k], y=y, freq=freq, prior=prior, offset=offset, aux=aux, codes=codes)
 
 
 MODELS = {

@@ -20,6 +20,7 @@ from jaxglm.kernels import (
     Changes,
     Closing,
     ClosingPoint,
+    ClusterMeat,
     Columns,
     Compensated,
     Deletion,
@@ -30,6 +31,8 @@ from jaxglm.kernels import (
     Joint,
     LanePoints,
     Lanes,
+    LeverageMeat,
+    LeveragePoint,
     Meat,
     Moments,
     Movement,
@@ -40,6 +43,7 @@ from jaxglm.kernels import (
     Predictions,
     Predictors,
     Residuals,
+    Scores,
     Statistics,
     Survey,
     Tails,
@@ -119,6 +123,8 @@ def kernels(p):
         "moments": (Moments(), theta),
         "added": (Added(), AddedPoint(theta, jnp.asarray(True), jnp.array([1, 5]), jnp.array([0.1, 0.2, 0.3]))),
         "totals at many points": (Lanes(Newton()), LanePoints(lanes, jnp.asarray(8))),
+        "clusters": (ClusterMeat((("firm", 32), ("year", 8))), theta),
+        "leverages": (LeverageMeat(), LeveragePoint(theta, 0.03 * jnp.eye(p), jnp.asarray(True), jnp.asarray(0.5))),
     }
 
 
@@ -131,6 +137,7 @@ def row_maps(p):
         "residuals": (Residuals(), theta),
         "boundaries": (Boundaries(), None),
         "observed": (Observed(), None),
+        "scores": (Scores(), theta),
     }
 
 
@@ -200,6 +207,20 @@ def test_replaced_rows_change_every_source(binomial, monkeypatch, x64):
         source = make(name, rows, monkeypatch).replace(lambda r: r._replace(prior=3.0 * r.prior))
         assert float(source.reduce(Survey(), model, None).weight) == pytest.approx(want, rel=ROUNDING)
         assert source.n_rows == N
+
+
+def test_codes_come_to_every_source(binomial, monkeypatch, x64):
+    """As given with the rows, so given later; and against sums by NumPy."""
+    model, rows, want = binomial
+    p = model.layout.n_coefficients
+    kernel, point = kernels(p)["clusters"]
+    for name in FITTED:
+        source = make(name, rows._replace(codes={}), monkeypatch).with_codes(rows.codes)
+        found = source.reduce(kernel, model, point)
+        for key, size in (("firm", 32), ("year", 8)):
+            sums = np.zeros((size, p))
+            np.add.at(sums, rows.codes[key], want["scores"])
+            np.testing.assert_allclose(found[key], sums.T @ sums, rtol=1e-10, atol=1e-9)
 
 
 def test_totals_are_the_plain_sums(binomial, x64):
