@@ -1,5 +1,6 @@
 """Kernels: what is summed, combined or computed over rows."""
 
+from jaxglm.kernels.averages import Beside, Level, LinkOutcome, LogOutcome, Loose, Outcome, Setting, Slopes, Sums, Tangent
 from jaxglm.kernels.base import Joint, Kernel, Model, RowMap, Rows
 from jaxglm.kernels.checks import Added, AddedPoint, AddedSums, Moments, MomentSums, Observed
 from jaxglm.kernels.compensated import Careful, Compensated, Pair
@@ -15,6 +16,16 @@ from jaxglm.kernels.triangle import Triangle
 from jaxglm.kernels.values import Columns, Dependence, Predictions, Predictors, Residuals, Unsound
 
 __all__ = [
+    "Beside",
+    "Level",
+    "LinkOutcome",
+    "LogOutcome",
+    "Loose",
+    "Outcome",
+    "Setting",
+    "Slopes",
+    "Sums",
+    "Tangent",
     "Anscombe",
     "Given",
     "Tails",
