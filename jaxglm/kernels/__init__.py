@@ -6,6 +6,7 @@ from jaxglm.kernels.checks import Added, AddedPoint, AddedSums, Moments, MomentS
 from jaxglm.kernels.compensated import Careful, Compensated, Pair
 from jaxglm.kernels.distribution import Anscombe, Given, Tails
 from jaxglm.kernels.influence import Changes, Deletion, DeletionPoint
+from jaxglm.kernels.distribution import Anscombe, Given, Spread, Tails
 from jaxglm.kernels.meat import Meat
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
 from jaxglm.kernels.rows import row_terms
@@ -24,6 +25,7 @@ __all__ = [
     "Outcome",
     "Setting",
     "Slopes",
+    "Spread",
     "Sums",
     "Tangent",
     "Anscombe",

@@ -83,7 +83,7 @@ def draw(
     values = levels if levels else grid
     frame = pd.DataFrame({name: _held(table, name, at or {}, len(grid)) for name in needed if name != variable})
     frame[variable] = pd.Series(values, dtype=object) if levels else values
-    found = results.get_prediction(frame, **results.intake.mean_offset()).summary_frame(alpha)
+    found = results.get_prediction(frame, **results.intake.mean_offset()).summary_frame(alpha, obs=False)
     ax = new_axes(ax)
     if points:
         _points(ax, results, column, levels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from jaxglm import precision
 from jaxglm.errors import DataWarning, InputError, NotAvailableError
 from jaxglm.inference import predict as prediction
+from jaxglm.inference.forecast import forecast
 from jaxglm.inference.residuals import need_rows
 from jaxglm.results.prediction import PredictionResults
 from jaxglm.sources import ArraySource, Source
@@ -76,10 +78,11 @@ def get_prediction(
         inverse = res.fit.model.family.inverse
         return PredictionResults(prediction.Prediction(*[empty] * 4, res.covariance.df, inverse), index, which)
     made = prediction.predict(res.fit, res.covariance, source, predictor_of(res, which))
+    maker = partial(forecast, res.fit, res.covariance, source) if res.fit.model.family.has("cdf") else None
     if bad.any():
         names = ("eta", "eta_se", "mean", "mean_se")
         made = replace(made, **{name: np.where(bad, np.nan, getattr(made, name)) for name in names})
-    return PredictionResults(made, index, which)
+    return PredictionResults(made, index, which, maker, res.intake.encoder.levels or (), bad)
 
 
 def predict(res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str) -> pd.Series:
