@@ -147,8 +147,8 @@ def _slope(item: FactorSpec | OffsetSpec, table: Table, name: str, spread: float
     if open_rows.size:
         row = int(open_rows[0])
         raise DataError(
-            f"{shown!r} has no derivative in {name!r} at {name} = {x[row]:.10g} ({row_name(row, table.index)}): it jumps "
-            f"or is infinitely steep there; compare values instead, as in margins({name!r}, values=[1, 2])"
+            f"{shown!r} has no derivative in {name!r} at {name} = {x[row]:.10g} ({row_name(row, table.index)}): it "
+            f"jumps or is infinitely steep there; compare values instead, as in margins({name!r}, values=[1, 2])"
         )
     return slope
 

@@ -1,7 +1,7 @@
 """Averages over rows of what a model predicts, and of its slopes, with delta-method standard errors.
 
-An average a(theta) = sum w_i h_i(theta) / sum w_i has variance g' V g with g its derivative in theta and V the covariance
-of the coefficients; the rows are taken as given (Oehlert 1992). Sums add over pieces of the rows.
+An average a(theta) = sum w_i h_i(theta) / sum w_i has variance g' V g, with g its derivative in theta and V the
+covariance of the coefficients; the rows are taken as given (Oehlert 1992). Sums add over pieces of the rows.
 """
 
 from __future__ import annotations

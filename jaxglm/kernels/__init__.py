@@ -1,6 +1,17 @@
 """Kernels: what is summed, combined or computed over rows."""
 
-from jaxglm.kernels.averages import Beside, Level, LinkOutcome, LogOutcome, Loose, Outcome, Setting, Slopes, Sums, Tangent
+from jaxglm.kernels.averages import (
+    Beside,
+    Level,
+    LinkOutcome,
+    LogOutcome,
+    Loose,
+    Outcome,
+    Setting,
+    Slopes,
+    Sums,
+    Tangent,
+)
 from jaxglm.kernels.base import Joint, Kernel, Model, RowMap, Rows
 from jaxglm.kernels.checks import Added, AddedPoint, AddedSums, Moments, MomentSums, Observed
 from jaxglm.kernels.compensated import Careful, Compensated, Pair

@@ -113,7 +113,9 @@ class PredictionResults:
         law = self._law(plug_in)
         step = law.lattice
         if not np.all(step > 0):
-            raise NotAvailableError("single values of a continuous response have no probability; use cdf() or quantile()")
+            raise NotAvailableError(
+                "single values of a continuous response have no probability; use cdf() or quantile()"
+            )
         if values is None:
             if law.family.mean_range != "unit" or not np.all(step == 1.0):
                 raise InputError("say of which values, as in probability(range(5)); a binomial value is a proportion")
