@@ -81,9 +81,10 @@ class Plan:
     def warn(self) -> None:
         """Say that some averages are NaN."""
         if self.lost:
+            n = len(set(self.lost))
             warnings.warn(
-                f"{len(set(self.lost))} averages are NaN: they rest on rows or changes that the aliased fit does not "
-                "determine; drop the aliased terms from the formula",
+                f"{'1 average is' if n == 1 else f'{n} averages are'} NaN: the rows or the change of a column are not "
+                "determined by the aliased fit; drop the aliased terms from the formula",
                 DataWarning,
                 stacklevel=5,
             )

@@ -36,6 +36,7 @@ from jaxglm.kernels import (
     Predictions,
     Predictors,
     Residuals,
+    Spread,
     Statistics,
     Survey,
     Tails,
@@ -138,6 +139,8 @@ def rare_maps(p):
         "changes": (Changes(), out),
         "observed": (Observed(), theta),
     }
+    spread = (Spread(), (theta, jnp.eye(p), both[1]))
+    return {"anscombe": (Anscombe(), theta), "tails": (Tails(), both), "given": (Given(), both), "spread": spread}
 
 
 def evaluate(source, model):
