@@ -175,7 +175,7 @@ def _argument(code: str) -> str:
 
 
 def _constant(intake: Any, name: str) -> dict[int, float] | None:
-    if name in (intake.beside.offset, intake.beside.exposure):
+    if any(isinstance(v, str) and v == name for v in (intake.beside.offset, intake.beside.exposure)):
         return None
     found, start = {}, 0
     for spec in intake.specs:

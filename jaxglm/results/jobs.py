@@ -71,7 +71,7 @@ class Plan:
                 group = rows.x.group
                 bad = found if group is None else [found[g] for g in np.unique(group[loose])]
                 self.tally.lose(key, bad)
-                self.lost += [(key, g) for g in bad]
+                self.lost.extend((key, g) for g in bad)
 
     def in_order(self) -> list[Any]:
         """The groups, column by column in the order of their levels."""

@@ -141,8 +141,8 @@ def margins(
     >>> res = jg.glm("y ~ x + f", df, family="poisson")
     >>> res.margins().frame()[["term", "contrast", "estimate"]].round(3)
       term contrast  estimate
-    0    x    dY/dX     1.071
-    1    f    b - a     2.456
+    0    x    dY/dX     1.185
+    1    f    b - a     2.541
     """
     sort, pairs = _choose("kind", kind, _KINDS), _choose("reference", reference, _PAIRS)
     plan, level = _plan(res, at, by, scale, sort.log), check_alpha(alpha)

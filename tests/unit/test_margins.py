@@ -41,8 +41,7 @@ def poisson():
 
 
 def same(made, want, rtol=SAME):
-    a, b = (m.frame() for m in (made, want))
-    assert [list(a[c]) for c in a.columns[:2]] == [list(b[c]) for c in b.columns[:2]]
+    pd.testing.assert_frame_equal(made.labels, want.labels)
     np.testing.assert_allclose(made.estimate, want.estimate, rtol=rtol)
     np.testing.assert_allclose(made.std_error, want.std_error, rtol=rtol)
 
