@@ -32,6 +32,8 @@ _NODES, _EACH, _POINTS, _SCALES = 11, 7, 128, 5
 #: Relative width of the bracket at which a quantile of a continuous distribution is accepted.
 _WIDTH = 1e-11
 _MOST_TURNS = 200
+#: Whole numbers above twice of it have no neighbor at a distance of 1.
+_LARGEST = 2.0**52
 
 Curve = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -179,8 +181,9 @@ def forecast(fit: Fit, covariance: Covariance, source: Source) -> Forecast:
     with precision.scope():
         made = source.map_rows(Spread(), fit.model, (fit.coefficients, clean, np.asarray(fit.scale)))
     phi = np.full(len(made["phi"]), fit.scale) if fit.options.probability_weights else made["phi"]
-    # A dispersion that is known has no distribution, whatever law the tests use.
-    df = np.inf if fit.model.family.dispersion_known and not fit.model.family.quadratic else covariance.df
+    # Whatever law the tests use: a known dispersion has no distribution, an estimated one that of its own estimate.
+    plain = fit.model.family.dispersion_known or np.isinf(covariance.df)
+    df = np.inf if plain else fit.df_resid
     return Forecast(fit.model.family, made["eta"], made["covariance"], phi, made["aux"], df)
 
 
@@ -241,24 +244,16 @@ def _spread_points(k: int) -> np.ndarray:
 
 
 def _least_whole(enough: Callable[[np.ndarray, np.ndarray], np.ndarray], n: int, first: np.ndarray) -> np.ndarray:
-    """The least whole number >= 0 for which `enough` holds, for each of n rows."""
-    low, high = np.full(n, -1.0), first.copy()
-    open_rows = np.arange(n)
-    for _ in range(_MOST_TURNS):
-        short = open_rows[~enough(high[open_rows], open_rows)]
-        if not short.size:
-            break
-        low[short], high[short] = high[short], 2.0 * high[short]
-        open_rows = short
-    else:
-        high[open_rows] = np.nan
-    while (wide := np.flatnonzero(high - low > 1.0)).size:
+    """The least whole number >= 0 for which `enough` holds, for each of n rows; inf where it is beyond 2**53."""
+    low, high = np.full(n, -1.0), np.minimum(first, _LARGEST)
+    short = np.arange(n)
+    while (short := short[~enough(high[short], short)]).size:
+        low[short], high[short] = high[short], np.where(high[short] < _LARGEST, 2.0 * high[short], np.inf)
+        short = short[np.isfinite(high[short])]
+    while (wide := np.flatnonzero(np.isfinite(high) & (high - low > 1.0))).size:
         middle = np.floor((low[wide] + high[wide]) / 2.0)
         yes = enough(middle, wide)
         high[wide], low[wide] = np.where(yes, middle, high[wide]), np.where(yes, low[wide], middle)
-        # Beyond 2**53 no number lies between.
-        if (middle == low[wide]).all() and not yes.any() and (high[wide] - low[wide] <= np.spacing(high[wide])).all():
-            break
     return high
 
 
@@ -291,7 +286,8 @@ def _root(curve: Curve, n: int) -> np.ndarray:
         b[rows], fb[rows] = np.where(same, b[rows], a[rows]), np.where(same, fb[rows], fa[rows])
         a[rows], fa[rows] = x, fx
         share[rows] = _next_share(*(v[rows] for v in (a, b, c, fa, fb, fc)))
-    return np.where(np.abs(fa) < np.abs(fb), a, b)
+    # The end from which on the curve is not negative: behind a jump, not before it.
+    return np.where(fb >= 0, b, a)
 
 
 def _next_share(a, b, c, fa, fb, fc) -> np.ndarray:
