@@ -90,7 +90,8 @@ class Forecast:
             return self.eta[:, 0] + intervals.percentile(q, self.df) * spread
         out = np.full(len(self.phi), np.nan)
         step = self.lattice
-        known = np.isfinite(self.eta).all(axis=1) & np.isfinite(self.phi)
+        every = np.arange(len(self.phi))
+        known = np.isfinite(self._curve(self._center(every), every))
         for rows, solve in ((known & (step > 0), self._on_lattice), (known & ~(step > 0), self._between)):
             if rows.any():
                 at = np.flatnonzero(rows)
