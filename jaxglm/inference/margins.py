@@ -110,7 +110,9 @@ class Measure:
         """The fitted rows with their weight in averages."""
 
         def change(rows: Rows) -> Rows:
-            return rows._replace(x=Setting(rows.x), freq=rows.weight if probability else rows.freq, prior=None)
+            weight = rows.weight if probability else rows.freq
+            # Sums in working precision, whatever that of the rows is; eta takes that of y.
+            return rows._replace(x=Setting(rows.x), y=rows.y.astype(float), freq=weight.astype(float), prior=None)
 
         return self.fit.rows.replace(change)
 

@@ -193,7 +193,7 @@ def tangents_of(intake: Any, table: Table, name: str, spread: float, x: tuple) -
     pairs = []
     for i in range(max(len(m.x) for m in made)):
         # Where a formula has nothing to add, its rows stand on both sides and cancel.
-        own = tuple(m.x[i] if i < len(m.x) else x[k] for k, m in enumerate(made))
+        own = tuple(_kept(intake, k, m.x[i]) if i < len(m.x) else x[k] for k, m in enumerate(made))
         pairs.append(own + x[len(made) :])
     offset = np.zeros((table.n_rows, len(x)))
     for k, m in enumerate(made):
@@ -203,6 +203,11 @@ def tangents_of(intake: Any, table: Table, name: str, spread: float, x: tuple) -
     if intake.beside.exposure == name:
         offset[:, 0] += 1.0 / table[name].values
     return tuple(pairs), offset if offset.any() else None
+
+
+def _kept(intake: Any, predictor: int, x: Any) -> Any:
+    """Rows of one design in the form that the model keeps."""
+    return x if intake.stored is None else intake.stored.designs[predictor].encode(x, np.float64)
 
 
 def with_values(table: Table, columns: Mapping[str, Column]) -> Table:

@@ -66,6 +66,16 @@ def test_shards_give_the_same(poisson):
     same(res.margins(), poisson.margins(), 1e-7)
 
 
+@pytest.mark.parametrize(("precision", "close"), [("mixed", 1e-6), ("float32", 1e-3)])
+def test_rows_in_single_precision(poisson, precision, close):
+    res = jg.glm(FORMULA, DATA, family="poisson", precision=precision)
+    same(res.margins(), poisson.margins(), close)
+    same(res.predictions(at={"x": [1, 2]}), poisson.predictions(at={"x": [1, 2]}), close)
+    plain = [jg.fit(DATA[["x", "z"]], DATA["y"], "poisson", precision=p).margins() for p in (precision, "float64")]
+    same(*plain, close)
+    assert all(v.dtype == np.float64 for v in (plain[0].estimate, plain[0].std_error))
+
+
 def test_arrays_are_columns_of_a_formula():
     x = DATA[["x", "z"]]
     ours, want = jg.fit(x, DATA["y"], "poisson"), jg.glm("y ~ x + z", DATA, family="poisson")
