@@ -107,7 +107,7 @@ def pieces(intake: Any, fit: Any) -> Iterator[Piece]:
 def pieces_of_table(table: Table, fit: Any) -> Iterator[tuple[Table, Own]]:
     """Columns in memory beside the rows of a source, which are in the same order."""
     start = 0
-    for found in fit.rows.iterate(kernels.Beside(), fit.model, None):
+    for found in fit.rows.iterate(kernels.Alongside(), fit.model, None):
         stop = start + len(found["freq"])
         index = None if table.index is None else table.index[start:stop]
         makers = {name: partial(_cut, table, name, start, stop) for name in table.columns}
@@ -134,7 +134,7 @@ def pieces_of_frames(intake: Any) -> Iterator[tuple[Table, Own]]:
 
 def pieces_of_matrix(names: tuple[str, ...], first: int, fit: Any) -> Iterator[tuple[Table, Own]]:
     """Columns of a matrix, the model's own from position `first` on."""
-    both = [fit.rows.iterate(kernel, fit.model, None) for kernel in (kernels.Columns(), kernels.Beside())]
+    both = [fit.rows.iterate(kernel, fit.model, None) for kernel in (kernels.Columns(), kernels.Alongside())]
     for columns, found in zip(*both, strict=True):
         named = {name: Numeric(columns[:, first + j]) for j, name in enumerate(names)}
         yield Table.of(named, len(columns)), Own(**found)

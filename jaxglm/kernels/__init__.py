@@ -1,7 +1,7 @@
 """Kernels: what is summed, combined or computed over rows."""
 
 from jaxglm.kernels.averages import (
-    Beside,
+    Alongside,
     Level,
     LinkOutcome,
     LogOutcome,
@@ -28,7 +28,7 @@ from jaxglm.kernels.triangle import Triangle
 from jaxglm.kernels.values import Columns, Dependence, Predictions, Predictors, Residuals, Unsound
 
 __all__ = [
-    "Beside",
+    "Alongside",
     "Level",
     "LinkOutcome",
     "LogOutcome",

@@ -185,7 +185,7 @@ class Loose(RowMap):
 
 
 @dataclass(frozen=True)
-class Beside(RowMap):
+class Alongside(RowMap):
     """What rows have besides their design: ``freq``, ``prior``, ``offset`` and ``aux``, as far as there is any."""
 
     def map(self, model: Model, point: None, rows: Rows) -> dict[str, Any]:
