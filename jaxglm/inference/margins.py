@@ -93,15 +93,15 @@ class Measure:
 
     def level(self, rows: Rows, groups: int = 1) -> Any:
         """Sums of the outcome over host rows ``x = Setting(...)``; cost O(m P)."""
-        return self._reduce(Level(self.outcome, groups), ArraySource.from_rows(rows))
+        return self._reduce(Level(self.outcome, _room(groups)), ArraySource.from_rows(rows))
 
     def slopes(self, source: Source, groups: int = 1) -> Any:
         """Sums of its derivatives in the predictors; cost O(m P K)."""
-        return self._reduce(Slopes(self.outcome, groups), source)
+        return self._reduce(Slopes(self.outcome, _room(groups)), source)
 
     def tangent(self, rows: Rows, groups: int = 1) -> Any:
         """Sums of its derivative in the column whose tangents the rows have; cost O(m P)."""
-        return self._reduce(Tangent(self.outcome, groups), ArraySource.from_rows(rows))
+        return self._reduce(Tangent(self.outcome, _room(groups)), ArraySource.from_rows(rows))
 
     def _reduce(self, kernel: Any, source: Source) -> Any:
         return host(source.reduce(kernel, self.fit.model, self.fit.coefficients))
@@ -138,6 +138,11 @@ class Measure:
         if np.any(np.abs(direction @ dependences(fit)) > 1e-7):
             value = np.nan
         return Estimates(np.array([value]), jacobian[None])
+
+
+def _room(groups: int) -> int:
+    """Groups that are compiled for: a power of two, so that pieces with more or fewer of them share code."""
+    return 1 << max(groups - 1, 0).bit_length()
 
 
 def stack(parts: Sequence[Estimates]) -> Estimates:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from jaxglm.errors import DataWarning, InputError
-from jaxglm.frames import Table
+from jaxglm.frames import Factor, Table
+from jaxglm.frames.column import merge_levels
 from jaxglm.inference import margins as averages
 from jaxglm.inference.margins import Estimates, Measure, Tally
 from jaxglm.intake.replay import Piece, Variable, held, pieces, shifted
@@ -41,7 +42,7 @@ class Plan:
     by: tuple[str, ...]
     tally: Tally = field(default_factory=Tally)
     groups: dict[Any, None] = field(default_factory=dict)
-    levels: dict[str, dict[Any, None]] = field(default_factory=dict)
+    levels: dict[str, dict[tuple, Factor]] = field(default_factory=dict)
     lost: list[Any] = field(default_factory=list)
 
     def pieces(self) -> Iterator[tuple[Piece, np.ndarray | None, list[Any]]]:
@@ -49,7 +50,8 @@ class Plan:
         for piece in pieces(self.res.intake, self.res.fit):
             codes, found = _groups(piece.table, self.by)
             for name in self.by:
-                self.levels.setdefault(name, {}).update(dict.fromkeys(piece.table[name].factor.levels))
+                factor = piece.table[name].factor
+                self.levels.setdefault(name, {})[factor.levels] = factor.take(slice(0))
             self.groups.update(dict.fromkeys(found))
             if len(self.groups) > _MOST_GROUPS:
                 raise InputError(
@@ -75,7 +77,8 @@ class Plan:
 
     def in_order(self) -> list[Any]:
         """The groups, column by column in the order of their levels."""
-        places = [{level: i for i, level in enumerate(self.levels[name])} for name in self.by]
+        merged = [merge_levels(list(self.levels[name].values())) for name in self.by]
+        places = [{level: i for i, level in enumerate(levels)} for levels in merged]
         return sorted(self.groups, key=lambda g: tuple(place[v] for place, v in zip(places, g, strict=True)))
 
     def warn(self) -> None:
@@ -101,8 +104,7 @@ def _groups(table: Table, by: tuple[str, ...]) -> tuple[np.ndarray | None, list[
     wide = np.zeros(table.n_rows, np.int64)
     for factor in factors:
         wide = wide * len(factor.levels) + factor.codes
-    used, codes = np.unique(wide, return_inverse=True)
-    firsts = [int(np.flatnonzero(codes == g)[0]) for g in range(min(len(used), _MOST_GROUPS + 1))]
+    _, firsts, codes = np.unique(wide, return_index=True, return_inverse=True)
     return codes.astype(np.int32), [tuple(f.levels[f.codes[i]] for f in factors) for i in firsts]
 
 
