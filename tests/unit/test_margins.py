@@ -54,7 +54,7 @@ def test_a_stream_gives_the_same(poisson):
     res = jg.glm(FORMULA, frames(DATA), family="poisson")
     same(res.margins(), poisson.margins(), 1e-7)
     same(res.margins("z", by="f", at={"x": [1, 2]}), poisson.margins("z", by="f", at={"x": [1, 2]}), 1e-7)
-    same(res.predictions(by="f"), poisson.predictions(by="f"), 1e-7)
+    same(res.predictions(by=["k", "f"]), poisson.predictions(by=["k", "f"]), 1e-7)
     plain = [jg.glm("y ~ x + z", data, family="poisson") for data in (frames(DATA), DATA)]
     same(plain[0].margins(), plain[1].margins(), 1e-7)
 
