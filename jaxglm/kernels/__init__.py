@@ -15,9 +15,8 @@ from jaxglm.kernels.averages import (
 from jaxglm.kernels.base import Joint, Kernel, Model, RowMap, Rows
 from jaxglm.kernels.checks import Added, AddedPoint, AddedSums, Moments, MomentSums, Observed
 from jaxglm.kernels.compensated import Careful, Compensated, Pair
-from jaxglm.kernels.distribution import Anscombe, Given, Tails
-from jaxglm.kernels.influence import Changes, Deletion, DeletionPoint
 from jaxglm.kernels.distribution import Anscombe, Given, Spread, Tails
+from jaxglm.kernels.influence import Changes, Deletion, DeletionPoint
 from jaxglm.kernels.meat import Meat
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
 from jaxglm.kernels.rows import row_terms

@@ -7,10 +7,10 @@ from typing import Any
 
 from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import Covariance
-from jaxglm.results.diagnosis import Diagnosis, diagnose
-from jaxglm.results.influence import Influence, influence
 from jaxglm.results import margins
+from jaxglm.results.diagnosis import Diagnosis, diagnose
 from jaxglm.results.effects import Effects
+from jaxglm.results.influence import Influence, influence
 from jaxglm.results.labels import Labels
 
 

@@ -138,9 +138,8 @@ def rare_maps(p):
         "deletion": (Deletion(), out),
         "changes": (Changes(), out),
         "observed": (Observed(), theta),
+        "spread": (Spread(), (theta, jnp.eye(p), both[1])),
     }
-    spread = (Spread(), (theta, jnp.eye(p), both[1]))
-    return {"anscombe": (Anscombe(), theta), "tails": (Tails(), both), "given": (Given(), both), "spread": spread}
 
 
 def evaluate(source, model):
