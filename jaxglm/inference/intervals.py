@@ -40,6 +40,11 @@ def quantile(alpha: float, df: float) -> float:
     return float(special.stdtrit(df, 1.0 - alpha / 2.0)) if df > 0 else np.nan
 
 
+def percentile(q: float, df: float) -> float:
+    """The q quantile of Student's t, the standard normal where df is infinite."""
+    return -quantile(2.0 * q, df) if q < 0.5 else quantile(2.0 * (1.0 - q), df) if q > 0.5 else 0.0
+
+
 def wald(estimate: np.ndarray, standard_error: np.ndarray, alpha: float, df: float) -> np.ndarray:
     """Lower and upper limits, (..., 2)."""
     half = quantile(alpha, df) * standard_error

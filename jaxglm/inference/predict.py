@@ -69,15 +69,20 @@ def values(fit: Fit, source: Source, predictor: int = 0) -> dict[str, np.ndarray
         return source.map_rows(Predictions(predictor), fit.model, (fit.coefficients, None))
 
 
+def dependences(fit: Fit) -> np.ndarray:
+    """Combinations of columns that were zero in every fitted row, one for each aliased column, (P, q)."""
+    weights = np.zeros((len(fit.theta), len(fit.rank.dependence)))
+    for k, (j, coefficients) in enumerate(fit.rank.dependence.items()):
+        weights[:, k] = -coefficients
+        weights[j, k] = 1.0
+    return weights
+
+
 def estimable_rows(fit: Fit, source: Source) -> np.ndarray:
     """Whether each row is a combination that an aliased fit determines, (m,) bool.
 
     It is if its aliased columns depend on the kept ones as they did in the fit (R predicts the others
     too, with a warning that the prediction may mislead).
     """
-    weights = np.zeros((len(fit.theta), len(fit.rank.dependence)))
-    for k, (j, coefficients) in enumerate(fit.rank.dependence.items()):
-        weights[:, k] = -coefficients
-        weights[j, k] = 1.0
-    gaps = source.map_rows(Dependence(), fit.model, weights)
+    gaps = source.map_rows(Dependence(), fit.model, dependences(fit))
     return np.all(gaps <= 1e-7, axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from jaxglm.errors import DataError, InputError, InputTypeError, NotAvailableErr
 from jaxglm.families import Family
 from jaxglm.frames import Datetime, Factor, Numeric, Table, read
 from jaxglm.frames.read import to_column
-from jaxglm.intake import response
+from jaxglm.intake import replay, response
 from jaxglm.intake.base import Given, Taken, assemble, codes_of, mean_offset, new_aux, new_offset, without_formula
 from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
@@ -198,6 +199,24 @@ class ArrayIntake:
             columns = fit.rows.map_rows(kernels.Columns(), fit.model, None)[:, int(self.intercept) :]
         named = {name: Numeric(columns[:, j]) for j, name in enumerate(self.columns)}
         return Table.of(named, len(columns))
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Columns whose effects the model has."""
+        return self.columns
+
+    def variable(self, name: str) -> replay.Variable:
+        """How a column enters the model: by itself, its derivative is its coefficient."""
+        return replay.Variable(name, constant={self.columns.index(name) + int(self.intercept): 1.0})
+
+    def pieces(self, fit: Any) -> Iterator[tuple[Table, replay.Own]]:
+        """The fitted rows piece by piece: their columns, and what they have beside the design."""
+        return replay.pieces_of_matrix(self.columns, int(self.intercept), fit)
+
+    def tangents(self, table: Table, name: str, spread: float, x: Any) -> tuple[tuple, np.ndarray | None]:
+        """Rows whose difference is the derivative of the design in a column, and that of the offset, None."""
+        pair = [self.new(replay.with_values(table, {name: Numeric(np.full(table.n_rows, v))})) for v in (1.0, 0.0)]
+        return tuple(taken.rows.x for taken in pair), None
 
     def mean_offset(self) -> dict[str, float]:
         """For pictures: the mean of an offset or exposure that was given as values."""

@@ -119,10 +119,11 @@ def without_formula(family, first: int = 1) -> tuple[tuple[str, ...], tuple[bool
 
 
 def new_aux(fitted: Beside, family, table: Table) -> dict[str, np.ndarray]:
-    """Columns that the family reads, as far as new data has them."""
+    """Columns that the family reads, and trials that were named, as far as new data has them."""
     named = {name: value if isinstance(value, str) else name for name, value in fitted.aux.items()}
     there = {name: column for name, column in named.items() if column in table.names}
-    return Beside(aux=there).vectors(table)
+    trials = fitted.trials if isinstance(fitted.trials, str) and fitted.trials in table.names else None
+    return Beside(trials=trials, aux=there).vectors(table)
 
 
 def new_offset(fitted: Beside, offset: Any, exposure: Any, table: Table | None, n: int) -> np.ndarray | None:

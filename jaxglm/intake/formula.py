@@ -13,7 +13,7 @@ from jaxglm.design import Constant, Design, Layout
 from jaxglm.errors import InputError, InputTypeError, NotAvailableError, near, row_count
 from jaxglm.families import Family
 from jaxglm.frames import Column, Factor, Numeric, Table, as_column, concat_columns, read
-from jaxglm.intake import response
+from jaxglm.intake import replay, response
 from jaxglm.intake.base import Given, Taken, assemble, codes_of, mean_offset, new_aux, new_offset, without_formula
 from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
@@ -282,6 +282,23 @@ class FormulaIntake:
     def observed(self, fit: Any) -> Table | None:
         """The columns of the fitted rows, or None where they were not kept."""
         return self.table if fit.source is not None else None
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Columns whose effects the model has."""
+        return tuple(dict.fromkeys(v for spec in self.specs for f in spec.factors for v in f.variables))
+
+    def variable(self, name: str) -> replay.Variable:
+        """How a column enters the model."""
+        return replay.variable_of(self, name)
+
+    def pieces(self, fit: Any) -> Iterator[tuple[Table, replay.Own]]:
+        """The fitted rows piece by piece: their columns, and what they have beside the design."""
+        return replay.pieces_of_frames(self) if self.frames is not None else replay.pieces_of_table(self.table, fit)
+
+    def tangents(self, table: Table, name: str, spread: float, x: Any) -> tuple[tuple, np.ndarray | None]:
+        """Rows whose alternating sum is the derivative of the design in a column, and that of the offset."""
+        return replay.tangents_of(self, table, name, spread, x)
 
     def mean_offset(self) -> dict[str, float]:
         """For pictures: the mean of an offset or exposure that was given as values."""

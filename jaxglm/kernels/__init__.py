@@ -1,9 +1,21 @@
 """Kernels: what is summed, combined or computed over rows."""
 
+from jaxglm.kernels.averages import (
+    Alongside,
+    Level,
+    LinkOutcome,
+    LogOutcome,
+    Loose,
+    Outcome,
+    Setting,
+    Slopes,
+    Sums,
+    Tangent,
+)
 from jaxglm.kernels.base import Joint, Kernel, Model, RowMap, Rows
 from jaxglm.kernels.checks import Added, AddedPoint, AddedSums, Moments, MomentSums, Outcomes
 from jaxglm.kernels.compensated import Careful, Compensated, Pair
-from jaxglm.kernels.distribution import Anscombe, Given, Tails
+from jaxglm.kernels.distribution import Anscombe, Given, Spread, Tails
 from jaxglm.kernels.influence import Changes, Deletion, DeletionPoint
 from jaxglm.kernels.lanes import LanePoints, Lanes
 from jaxglm.kernels.meat import ClusterMeat, LeverageMeat, LeveragePoint, Meat, Scores
@@ -16,6 +28,17 @@ from jaxglm.kernels.triangle import Triangle
 from jaxglm.kernels.values import Columns, Dependence, Observed, Predictions, Predictors, Residuals, Unsound
 
 __all__ = [
+    "Alongside",
+    "Level",
+    "LinkOutcome",
+    "LogOutcome",
+    "Loose",
+    "Outcome",
+    "Setting",
+    "Slopes",
+    "Spread",
+    "Sums",
+    "Tangent",
     "Anscombe",
     "Given",
     "Tails",

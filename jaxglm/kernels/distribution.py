@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxglm.design.base import matmul
 from jaxglm.kernels.base import Model, RowMap, Rows
 from jaxglm.quadrature import integrate
 
@@ -62,3 +63,15 @@ class Given(RowMap):
     def map(self, model: Model, point: tuple[jax.Array, jax.Array], rows: Rows) -> dict[str, Any]:
         theta, phi = point
         return {"eta": model.eta(rows, theta), "phi": row_dispersion(rows, phi), "aux": dict(rows.aux)}
+
+
+@dataclass(frozen=True)
+class Spread(RowMap):
+    """As :class:`Given`, with the covariance (m, K, K) of the predictors, at ``point = (theta, covariance, phi)``."""
+
+    def map(self, model: Model, point: tuple[jax.Array, jax.Array, jax.Array], rows: Rows) -> dict[str, Any]:
+        theta, covariance, phi = point
+        columns = model.layout.columns(rows.x, rows.y.shape[0])
+        product = matmul(columns, covariance)
+        pairs = jnp.sum(product[:, :, None, :] * columns[:, None, :, :], axis=3)
+        return Given().map(model, (theta, phi), rows) | {"covariance": pairs}

@@ -224,7 +224,7 @@ def _groups(column: Any, by: str) -> list[Any]:
 
 
 def _curve(results: Any, frame: pd.DataFrame, alpha: float) -> pd.DataFrame:
-    return results.get_prediction(frame, **results.intake.mean_offset()).summary_frame(alpha)
+    return results.get_prediction(frame, **results.intake.mean_offset()).summary_frame(alpha, obs=False)
 
 
 def draw_curves(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import Covariance
-from jaxglm.results import delta, storage
+from jaxglm.results import delta, margins, storage
 from jaxglm.results.diagnosis import Diagnosis, diagnose
+from jaxglm.results.effects import Effects
 from jaxglm.results.influence import Influence, influence
 from jaxglm.results.labels import Labels
 
@@ -35,6 +36,37 @@ class Answers:
         return delta.delta(self, function, alpha)
 
     # -- effects -----------------------------------------------------------------------------------------------
+    def margins(
+        self,
+        variables: str | Sequence[str] | None = None,
+        *,
+        at: Mapping[str, Any] | None = None,
+        by: str | Sequence[str] | None = None,
+        kind: str = "dydx",
+        values: Sequence[Any] | None = None,
+        reference: str = "base",
+        scale: str = "response",
+        alpha: float = 0.05,
+    ) -> Effects:
+        """Average effects of columns: slopes of numbers, contrasts between levels of factors.
+
+        See :func:`jaxglm.results.margins.margins` for every option.
+        """
+        return margins.margins(self, variables, at, by, kind, values, reference, scale, alpha)
+
+    def predictions(
+        self,
+        *,
+        at: Mapping[str, Any] | None = None,
+        by: str | Sequence[str] | None = None,
+        scale: str = "response",
+        alpha: float = 0.05,
+    ) -> Effects:
+        """Average predictions, of all rows or by group, as they are or at values of some columns.
+
+        See :func:`jaxglm.results.margins.predictions` for every option.
+        """
+        return margins.predictions(self, at, by, scale, alpha)
 
     # -- influence and checks ----------------------------------------------------------------------------------
     def influence(self) -> Influence:

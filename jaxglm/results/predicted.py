@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +12,11 @@ import pandas as pd
 
 from jaxglm import precision
 from jaxglm.errors import DataWarning, InputError, NotAvailableError
+from jaxglm.frames import Table, read
 from jaxglm.inference import predict as prediction
+from jaxglm.inference.forecast import forecast
 from jaxglm.inference.residuals import need_rows
+from jaxglm.intake import Beside
 from jaxglm.results.prediction import PredictionResults
 from jaxglm.sources import ArraySource, Source
 
@@ -21,20 +25,26 @@ if TYPE_CHECKING:
 
 
 def _rows(
-    res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str
+    res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str, trials: Any = None
 ) -> tuple[Source | None, pd.Index, np.ndarray]:
     """Source of the rows to predict (None if there are none), their labels, and which cannot be predicted."""
     predictor_of(res, which)
     if unseen not in ("raise", "nan"):
         raise InputError(f"unseen must be 'raise' or 'nan', not {unseen!r}")
     if newdata is None:
-        if offset is not None or exposure is not None:
-            raise InputError("offset= and exposure= go with newdata; the fitted rows keep their own")
+        if any(value is not None for value in (offset, exposure, trials)):
+            raise InputError("offset=, exposure= and trials= go with newdata; the fitted rows keep their own")
         source = need_rows(res.fit, "prediction of the fitted rows")
         return source, res.labels.row_index(source.n_rows), np.zeros(source.n_rows, bool)
     taken = res.intake.new(newdata, offset, exposure, unseen)
     n = len(taken.rows.y)
     index = taken.index if taken.index is not None else pd.RangeIndex(n)
+    if trials is not None:
+        if res.fit.model.family.mean_range != "unit":
+            raise InputError(f"trials= belongs to the binomial family, not to {res.fit.model.family.name}")
+        table = read(newdata) if isinstance(trials, str) else Table.of({}, n, taken.index)
+        more = Beside(trials=trials).vectors(table)
+        taken = replace(taken, rows=taken.rows._replace(aux={**taken.rows.aux, **more}))
     bad = np.zeros(n, bool) if taken.bad is None else taken.bad
     if n == 0:
         return None, index, bad
@@ -67,19 +77,20 @@ def predictor_of(res: Results, which: str) -> int:
 
 
 def get_prediction(
-    res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str
+    res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str, trials: Any
 ) -> PredictionResults:
     """See :meth:`jaxglm.results.results.Results.get_prediction`."""
-    source, index, bad = _rows(res, newdata, which, offset, exposure, unseen)
+    source, index, bad = _rows(res, newdata, which, offset, exposure, unseen, trials)
     if source is None:
         empty = np.zeros(0)
         inverse = res.fit.model.family.inverse
         return PredictionResults(prediction.Prediction(*[empty] * 4, res.covariance.df, inverse), index, which)
     made = prediction.predict(res.fit, res.covariance, source, predictor_of(res, which))
+    maker = partial(forecast, res.fit, res.covariance, source) if res.fit.model.family.has("cdf") else None
     if bad.any():
         names = ("eta", "eta_se", "mean", "mean_se")
         made = replace(made, **{name: np.where(bad, np.nan, getattr(made, name)) for name in names})
-    return PredictionResults(made, index, which)
+    return PredictionResults(made, index, which, maker, res.intake.encoder.levels or (), bad)
 
 
 def predict(res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str) -> pd.Series:

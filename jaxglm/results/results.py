@@ -164,10 +164,15 @@ class Results(Answers, Figures):
         *,
         offset: Any = None,
         exposure: Any = None,
+        trials: Any = None,
         unseen: str = "raise",
     ) -> PredictionResults:
-        """Predictions with standard errors and intervals; ``.summary_frame(alpha)`` gives a frame."""
-        return predicted.get_prediction(self, newdata, which, offset, exposure, unseen)
+        """Predictions with standard errors and intervals; ``.summary_frame(alpha)`` gives a frame.
+
+        New observations have ``.quantile(q)``, ``.cdf(y)`` and ``.probability(values)``, binomial ones in `trials`
+        (column name, number or array; the column that the fit named, else 1).
+        """
+        return predicted.get_prediction(self, newdata, which, offset, exposure, unseen, trials)
 
     # -- tables and pictures -----------------------------------------------------------------------------------
     def summary(self, alpha: float = 0.05, exponentiate: bool = False) -> summary.Summary:

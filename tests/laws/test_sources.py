@@ -44,6 +44,7 @@ from jaxglm.kernels import (
     Predictors,
     Residuals,
     Scores,
+    Spread,
     Statistics,
     Survey,
     Tails,
@@ -154,6 +155,7 @@ def rare_maps(p):
         "outcomes": (Outcomes(), theta),
         "unsound": (Unsound(), None),
         "dependence": (Dependence(), jnp.eye(p)[:, :2]),
+        "spread": (Spread(), (theta, jnp.eye(p), both[1])),
     }
 
 
