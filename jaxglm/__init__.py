@@ -38,6 +38,7 @@ from jaxglm.families import (
 from jaxglm.intake.response import suggest_family
 from jaxglm.links import Link
 from jaxglm.results import PredictionResults, Results
+from jaxglm.results.tests import HypothesisTest, anova
 
 __version__ = "0.1.0"
 
@@ -52,6 +53,7 @@ __all__ = [
     "FormulaError",
     "Gamma",
     "Gaussian",
+    "HypothesisTest",
     "InputError",
     "InputTypeError",
     "InverseGaussian",
@@ -72,6 +74,7 @@ __all__ = [
     "Status",
     "Tweedie",
     "UnseenLevelError",
+    "anova",
     "custom_family",
     "enable_compile_cache",
     "fit",

@@ -48,6 +48,9 @@ class Family(ABC):
         The support of y in words, for messages.
     variance_power : float or None
         The p of a variance that is mu^p.
+    profiled : bool
+        Whether criteria that compare submodels take each at its own dispersion, as R's ``drop1`` does for the Gaussian
+        family alone.
     limit : float or None
         Value of the last predictor at which the family has become a simpler one to rounding
         (Poisson within negative binomial); the fit starts there and may end there.
@@ -63,6 +66,7 @@ class Family(ABC):
     prior_divides_phi: ClassVar[bool] = False
     support_text: ClassVar[str] = "any finite number"
     variance_power: ClassVar[float | None] = None
+    profiled: ClassVar[bool] = False
     limit: ClassVar[float | None] = None
     link: Link
 

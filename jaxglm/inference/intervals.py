@@ -51,3 +51,10 @@ def f_p_value(statistic: float, df_model: float, df_resid: float) -> float:
     from scipy import special
 
     return float(special.fdtrc(df_model, df_resid, statistic)) if not np.isnan(statistic) else np.nan
+
+
+def chi2_p_value(statistic: float, df: float) -> float:
+    """Upper tail of chi-squared; NaN where the statistic is, or without degrees of freedom."""
+    from scipy import special
+
+    return float(special.chdtrc(df, max(statistic, 0.0))) if df > 0 and not np.isnan(statistic) else np.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,15 +11,26 @@ import numpy as np
 
 from jaxglm import formula as grammar
 from jaxglm.design import Constant, Design, Layout
-from jaxglm.errors import InputError, InputTypeError, near, row_count
+from jaxglm.errors import (
+    DataError,
+    FormulaError,
+    InputError,
+    InputTypeError,
+    NotAvailableError,
+    near,
+    row_count,
+)
 from jaxglm.families import Family
 from jaxglm.frames import Column, Factor, Numeric, Table, read
 from jaxglm.intake import response
-from jaxglm.intake.base import Taken, assemble, mean_offset, new_aux, new_offset, without_formula
+from jaxglm.intake.base import ModelTerm, Taken, assemble, mean_offset, new_aux, new_offset, without_formula
 from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.kernels import Rows
 from jaxglm.precision import FLOAT64, Precision
+
+#: What may stand before added terms: "~ . + z", "+ z".
+_ADDED = re.compile(r"^\s*(~\s*)?(\.\s*(?=\+))?\+?\s*")
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,20 @@ class FormulaIntake:
                 label = f"{predictor}: {term.label}" if self.named else term.label
                 if any(made.blocks):
                     found.append((label, tuple(start + j for j in term.columns)))
+            start += len(spec.names)
+        return tuple(found)
+
+    @property
+    def terms(self) -> tuple[ModelTerm, ...]:
+        """The terms of all formulas but intercepts, in order."""
+        found, start = [], 0
+        for predictor, spec in zip(self.family.predictors, self.specs, strict=False):
+            for term, placed in zip(spec.structure, spec.terms, strict=True):
+                if not term.factors:
+                    continue
+                label = (predictor, term.label) if self.named else term.label
+                members = frozenset((predictor, spec.factors[f].expr) for f in term.factors)
+                found.append(ModelTerm(label, tuple(start + c for c in placed.columns), members))
             start += len(spec.names)
         return tuple(found)
 
@@ -250,6 +276,38 @@ class FormulaIntake:
     def observed(self, fit: Any) -> Table | None:
         """The columns of the fitted rows, or None where they were not kept."""
         return self.table if fit.source is not None else None
+
+    def added(self, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Columns (n, q) that further terms have in the fitted rows, and their names.
+
+        Factors are coded in full, so that with the columns of the model they span what the longer formula would.
+
+        Raises
+        ------
+        FormulaError, DataError
+            The terms cannot be read, or something is missing in a fitted row.
+        NotAvailableError
+            The data came in pieces.
+        """
+        if self.table is None:
+            raise NotAvailableError(
+                "the columns of the data are not at hand where it comes in pieces; give the added columns as an array "
+                "with one row a fitted row, or fit the longer formula"
+            )
+        terms = _ADDED.sub("", text)
+        if not terms or "~" in terms:
+            raise FormulaError(f"added terms are written as 'z' or '+ z + C(g)', not as {text!r}")
+        known = {"functions": self.spec.functions, "response": False}
+        spec, built = grammar.learn_and_build(f"~ 0 + {terms}", self.table, **known)
+        if spec.offsets:
+            raise FormulaError(f"{text!r} has an offset, which has no coefficient to test; leave it out")
+        if built.keep is not None:
+            lost = ", ".join(f"{name} ({count:,})" for name, count in built.dropped_by.items())
+            raise DataError(
+                f"values are missing in the fitted rows: {lost}. A test needs the same rows with and without the added "
+                "columns; drop those rows and fit again"
+            )
+        return np.asarray(built.design.columns(built.x, built.n_rows)), spec.names
 
     def mean_offset(self) -> dict[str, float]:
         """For pictures: the mean of an offset or exposure that was given as values."""

@@ -11,7 +11,18 @@ import numpy as np
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
 from jaxglm.precision import aligned_empty, host, in_threads, threads
-from jaxglm.sources.base import LARGEST_BLOCK, Source, bucket, chunk_rows, cut, map_chunk, pad, reduce_chunks, to_device
+from jaxglm.sources.base import (
+    LARGEST_BLOCK,
+    Source,
+    bucket,
+    chunk_rows,
+    cut,
+    filled,
+    map_chunk,
+    pad,
+    reduce_chunks,
+    to_device,
+)
 from jaxglm.sources.storage import Window, is_leaf, on_host, row_bytes
 
 #: Bytes of a design from which it is read where it lies; less is copied, so that later writes of the user do no harm.
@@ -78,6 +89,14 @@ class ArraySource(Source):
 
     def replace(self, change: Callable[[Rows], Rows]) -> ArraySource:
         return ArraySource([change(rows) for rows in self._chunks], self._counts, self.aliased)
+
+    def beside(self, values: np.ndarray, change: Callable[[Rows, Any], Rows]) -> ArraySource:
+        starts = np.cumsum([0, *self._counts])
+        chunks = [
+            change(rows, to_device(filled(values[start : start + count], rows.y.shape[0])))
+            for rows, start, count in zip(self._chunks, starts, self._counts, strict=False)
+        ]
+        return ArraySource(chunks, self._counts, self.aliased)
 
     def sample(self, n: int) -> ArraySource:
         """One row out of each of n stretches of equal length, at places that are the same every time.

@@ -48,6 +48,10 @@ class Source(ABC):
     def replace(self, change: Callable[[Rows], Rows]) -> Source:
         """A source of the same rows, changed by a function that keeps their number."""
 
+    @abstractmethod
+    def beside(self, values: np.ndarray, change: Callable[[Rows, Any], Rows]) -> Source:
+        """A source of the same rows, changed by a function that also takes the values (n, ...) of the rows it is given."""
+
     def map_rows(self, kernel: RowMap, model: Model, point: Any) -> Any:
         """The kernel's values of all rows as one host pytree."""
         return jax.tree.map(lambda *parts: np.concatenate(parts), *self.iterate(kernel, model, point))
@@ -209,13 +213,15 @@ def pad(rows: Rows, size: int) -> Rows:
     if m == size:
         return rows
 
-    def fill(a):
-        return np.concatenate([a, np.broadcast_to(a[:1], (size - m, *a.shape[1:]))])
-
-    padded = jax.tree.map(fill, rows)
+    padded = jax.tree.map(lambda a: filled(a, size), rows)
     freq = padded.freq.copy()
     freq[m:] = 0.0
     return padded._replace(freq=freq)
+
+
+def filled(values: np.ndarray, size: int) -> np.ndarray:
+    """Values of rows, filled up to `size` rows with the first one."""
+    return np.concatenate([values, np.broadcast_to(values[:1], (size - len(values), *values.shape[1:]))])
 
 
 def stored_type(a: np.ndarray) -> type:
@@ -225,7 +231,7 @@ def stored_type(a: np.ndarray) -> type:
     return np.float32 if a.dtype == np.float32 else float
 
 
-def to_device(rows: Rows) -> Rows:
+def to_device(rows: Any) -> Any:
     """The rows on the default device; the user's memory is never aliased."""
 
     def place(a):

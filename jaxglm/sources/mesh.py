@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
 from jaxglm.precision import host
-from jaxglm.sources.base import Source, block_rows, bucket, cut, pad, reduce_rows, stored_type
+from jaxglm.sources.base import Source, block_rows, bucket, cut, filled, pad, reduce_rows, stored_type
 
 AXIS = "rows"
 
@@ -48,6 +48,11 @@ class MeshSource(Source):
 
     def replace(self, change: Callable[[Rows], Rows]) -> MeshSource:
         return MeshSource(change(self._rows), self._mesh, self.n_rows)
+
+    def beside(self, values: np.ndarray, change: Callable[[Rows, Any], Rows]) -> MeshSource:
+        sharding = NamedSharding(self._mesh, PartitionSpec(AXIS))
+        placed = jax.device_put(np.asarray(filled(values, self._rows.y.shape[0]), float), sharding)
+        return MeshSource(change(self._rows, placed), self._mesh, self.n_rows)
 
 
 @partial(jax.jit, static_argnames=("kernel", "mesh"))

@@ -41,3 +41,13 @@ class StreamSource(Source):
 
     def replace(self, change: Callable[[Rows], Rows]) -> StreamSource:
         return StreamSource(lambda: map(change, self._blocks()), self.n_rows, self.chunk)
+
+    def beside(self, values: np.ndarray, change: Callable[[Rows, Any], Rows]) -> StreamSource:
+        def blocks() -> Iterator[Rows]:
+            start = 0
+            for block in self._blocks():
+                stop = start + len(block.y)
+                yield change(block, values[start:stop])
+                start = stop
+
+        return StreamSource(blocks, self.n_rows, self.chunk)
