@@ -107,7 +107,10 @@ def _joined(parts: Sequence[Restrictions]) -> Restrictions:
 def _zeros(name: str, labels: Labels, names: Mapping[str, tuple[int, ...]]) -> Restrictions:
     """All coefficients that a name stands for are 0; text with an equation in it is read as such."""
     if name not in names:
-        return _Reader(name, labels.texts, names).equations()
+        spelled = next((known for known in names if _pattern(known).fullmatch(name)), None)
+        if spelled is None:
+            return _Reader(name, labels.texts, names).equations()
+        name = spelled
     places = list(names[name])
     return Restrictions(
         np.eye(len(labels.texts))[places], np.zeros(len(places)), tuple(f"{labels.texts[j]} = 0" for j in places)
@@ -180,7 +183,7 @@ class _Reader:
     def __init__(self, text: str, coefficients: Sequence[str], names: Mapping[str, tuple[int, ...]]):
         self.text, self.at = text, 0
         self.coefficients, self.names = coefficients, names
-        self.longest = sorted(names, key=len, reverse=True)
+        self.longest = [(name, _pattern(name)) for name in sorted(names, key=len, reverse=True)]
 
     def equations(self) -> Restrictions:
         """All equations; a side without an equal sign claims 0."""
@@ -294,10 +297,18 @@ class _Reader:
             return found
         if left[:1].isdigit():
             return None
-        for name in self.longest:
-            after = left[len(name) : len(name) + 1]
-            inside = after in ("[", ":", "(", ".") or (after.isalnum() or after == "_")
-            if left.startswith(name) and not (after and inside):
-                self.at += len(name)
+        for name, pattern in self.longest:
+            found = pattern.match(left)
+            if found:
+                self.at += found.end()
                 return name
         return None
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    """What is read as a name: spacing and the kind of quotes do not matter, and no more of a name may follow."""
+    pieces = re.findall(r"\w+|\S", name)
+    spaced = [r"[\'\"]" if piece in "'\"" else re.escape(piece) for piece in pieces]
+    between = [r"\s+" if a[-1:].isalnum() and b[:1].isalnum() else r"\s*" for a, b in zip(pieces, pieces[1:], strict=False)]
+    text = "".join(part for pair in zip(spaced, [*between, ""], strict=True) for part in pair)
+    return re.compile(text + r"(?![\w\[:(.])")

@@ -45,7 +45,18 @@ case <- function(data, formula, family, small, hypothesis, ours, added = NULL, o
     if (test == "Chisq") several$statistic <- several$deviance / phi
     if (test == "Rao") several$statistic <- quiet(anova(less, fit, test = test))$Rao / phi
     if (test == "Rao") one$statistic <- quiet(anova(fit, test = test))$Rao / phi
-    tables[[test]] <- list(anova = one, compare = several, drop1 = figures(drop1(fit, test = test)))
+    dropped <- figures(drop1(fit, test = test))
+    if (test == "Rao" && !attr(terms(fit), "intercept")) {
+      # R 4.2 takes the working residuals around their mean here, as if the model had an intercept.
+      for (i in seq_along(dropped$rows)[-1]) {
+        small_i <- make(update(formula, paste("~ . -", dropped$rows[i])))
+        z <- lm.wfit(fit$x, small_i$residuals, small_i$weights)
+        amount <- sum(small_i$weights * small_i$residuals^2) - sum(small_i$weights * z$residuals^2)
+        dropped$statistic[i] <- amount / phi
+        dropped$p_value[i] <- pchisq(amount / phi, dropped$df[i], lower.tail = FALSE)
+      }
+    }
+    tables[[test]] <- list(anova = one, compare = several, drop1 = dropped)
     if (test != "Rao") {
       second <- figures(Anova(fit, type = 2, test.statistic = c(Chisq = "LR", F = "F")[[test]]))
       tables[[test]]$type2 <- lapply(second, function(x) x[second$rows != "Residuals"])

