@@ -25,7 +25,7 @@ def add_columns(fit: Fit, source: Source, values: Sequence[np.ndarray], names: t
     source : Source
         The rows of the fit.
     values : one (n, q_k) a predictor
-    names : names of all of them, in that order
+    names : what each of them is called, in that order; those of one term may share its name
 
     Returns
     -------
@@ -75,11 +75,10 @@ def add_columns(fit: Fit, source: Source, values: Sequence[np.ndarray], names: t
         active[old] = fit.active
         new = active & ~old
         if not new.any():
-            raise InputError(f"the model gains nothing from {', '.join(names)}: its own columns give them already")
+            raise InputError(f"the model gains nothing from {', '.join(dict.fromkeys(names))}: its own columns give them already")
         statistic = score_statistic(wide, fit, theta, active, longer) / fit.scale
-    kept = tuple(f"{name} = 0" for name, there in zip(names, new[~old], strict=True) if there)
-    notes = ()
-    if len(kept) < len(names):
-        gone = [name for name, there in zip(names, new[~old], strict=True) if not there]
-        notes = (f"  (not counted, as they depend on the others: {', '.join(gone)})",)
-    return outcome("Score test of added columns", statistic, float(new.sum()), np.inf, hypothesis=kept, notes=notes)
+    there = {name for name, counts in zip(names, new[~old], strict=True) if counts}
+    gone = [name for name in dict.fromkeys(names) if name not in there]
+    notes = (f"  (left out, as the others give them: {', '.join(gone)})",) if gone else ()
+    lines = tuple(f"{name} = 0" for name in dict.fromkeys(names) if name in there)
+    return outcome("Score test of added columns", statistic, float(new.sum()), np.inf, hypothesis=lines, notes=notes)

@@ -278,7 +278,7 @@ class FormulaIntake:
         return self.table if fit.source is not None else None
 
     def added(self, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Columns (n, q) that further terms have in the fitted rows, and their names.
+        """Columns (n, q) that further terms have in the fitted rows, and for each the label of its term.
 
         Factors are coded in full, so that with the columns of the model they span what the longer formula would.
 
@@ -307,7 +307,8 @@ class FormulaIntake:
                 f"values are missing in the fitted rows: {lost}. A test needs the same rows with and without the added "
                 "columns; drop those rows and fit again"
             )
-        return np.asarray(built.design.columns(built.x, built.n_rows)), spec.names
+        labels = tuple(term.label for term in spec.terms for _ in term.columns)
+        return np.asarray(built.design.columns(built.x, built.n_rows)), labels
 
     def mean_offset(self) -> dict[str, float]:
         """For pictures: the mean of an offset or exposure that was given as values."""

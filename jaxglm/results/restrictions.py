@@ -133,10 +133,14 @@ def _of_matrix(matrix: Any, labels: Labels, values: Any) -> Restrictions:
     try:
         rows = np.array(matrix, dtype=float)
     except (TypeError, ValueError):
+        rows = np.array(np.nan)
+    if rows.ndim == 0:
         raise InputTypeError(
             "a hypothesis is text ('x1 = x2'), a list of names, a dict of values by name, a matrix, or a tuple "
             f"(matrix, values), not {matrix!r}"
-        ) from None
+        )
+    if rows.size == 0:
+        return _joined([])
     rows = np.atleast_2d(rows)
     if rows.ndim != 2 or rows.shape[1] != len(labels.texts):
         raise InputError(
@@ -199,7 +203,7 @@ class _Reader:
                 if difference.is_number:
                     raise InputError(f"{words!r} has no coefficient in it, or the same on both sides")
                 rows.append(difference.slope)
-                values.append(-difference.constant)
+                values.append(0.0 - difference.constant)
                 texts.append(words if len(sides) < 3 and "=" in words else None)
             if not self.take(","):
                 break

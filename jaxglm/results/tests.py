@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from jaxglm.results.results import Results
 
 _COLUMNS = ("df", "deviance", "df_resid", "resid_deviance", "statistic", "p_value")
-_NAMES = {"Chisq": "chi-squared", "F": "F", "Rao": "Rao score"}
 
 
 def wald_test(res: Results, hypothesis: Any, test: str | None) -> HypothesisTest:
@@ -56,7 +55,7 @@ def score_test(res: Results, added: Any) -> HypothesisTest:
         with precision.scope():
             columns, found = _added(res, what)
         values[family.predictors.index(predictor)] = columns
-        names += [f"{predictor}: {n}" for n in found] if len(family.predictors) > 1 else list(found)
+        names += list(found) if predictor == family.predictors[0] else [f"{predictor}: {n}" for n in found]
     return add_columns(res.fit, source, values, tuple(names))
 
 
@@ -102,7 +101,7 @@ def anova_of(res: Results, type: int | str, test: str | None) -> pd.DataFrame:
     columns = [_mask(fit, term.columns) for term in terms]
     above = [_mask(fit, sum((t.columns for t in terms if t.members > term.members), ())) for term in terms]
     labels = [term.label for term in terms]
-    order = "terms in order" if kind == 1 else "type 2"
+    order = f"type {kind}"
     if _robust(res):
         later = [np.logical_or.reduce([np.zeros_like(c), *columns[i + 1 :]]) for i, c in enumerate(columns)]
         return _wald_table(res, labels, list(zip(columns, later if kind == 1 else above, strict=True)), test, order)
@@ -115,7 +114,7 @@ def anova_of(res: Results, type: int | str, test: str | None) -> pd.DataFrame:
         else:
             rows = submodels.marginal(models, columns, above, test)
     _warn(models)
-    return _table(rows, labels, f"{_NAMES[test]}, {order}")
+    return _table(rows, labels, f"{order}, {test}")
 
 
 def drop1(res: Results, test: str | None) -> pd.DataFrame:
@@ -125,12 +124,12 @@ def drop1(res: Results, test: str | None) -> pd.DataFrame:
     columns = [_mask(fit, term.columns) for term in droppable]
     labels = [term.label for term in droppable]
     if _robust(res):
-        return _wald_table(res, labels, [(c, np.zeros_like(c)) for c in columns], test, "each term dropped")
+        return _wald_table(res, labels, [(c, np.zeros_like(c)) for c in columns], test, "drop1")
     test = check_test(fit, test)
     with precision.scope():
         models = Submodels(fit)
         rows = submodels.dropped(models, columns, test)
-        table = _table(rows, [_unnamed(labels, "<none>"), *labels], f"{_NAMES[test]}, each term dropped")
+        table = _table(rows, [_unnamed(labels, "<none>"), *labels], f"drop1, {test}")
         table.insert(4, "aic", [submodels.akaike(fit, row.fit) for row in rows])
     _warn(models)
     return table
@@ -190,7 +189,7 @@ def anova(*models: Results, test: str | None = None) -> pd.DataFrame:
         texts = [res.labels.formula for res in models]
         if None in texts or len(set(texts)) < len(texts):
             texts = [f"model {i + 1}" for i in range(len(models))]
-        return _table(rows, texts, _NAMES[test])
+        return _table(rows, texts, test)
 
 
 def _mask(fit: Fit, columns: Sequence[int]) -> np.ndarray:
@@ -230,7 +229,7 @@ def _wald_table(
     rows = submodels.wald_rows(res.fit, res.covariance, pairs, test)
     values = [(row.df, row.statistic, row.p_value) for row in rows]
     frame = pd.DataFrame(values, index=_index(labels), columns=["df", "statistic", "p_value"], dtype=float)
-    return frame.rename_axis(columns=f"Wald {_NAMES[test]}, {order}, {res.covariance.kind} covariance")
+    return frame.rename_axis(columns=f"{order}, Wald {test} ({res.covariance.kind})")
 
 
 def _robust(res: Results) -> bool:
