@@ -272,9 +272,9 @@ def with_information(fit: Fit, kind: str) -> Fit:
 def refit(fit: Fit, source: Source, facts: Facts, free: np.ndarray) -> Fit:
     """The fit of the submodel in which only some coefficients are estimated and the others are 0.
 
-    It is R's way of leaving out terms (columns of the model matrix go, the others stay), on any source and with compiled
-    code that the fit has left. Columns that are aliased in the whole model count again where what they depended on
-    is gone. Call it inside :func:`jaxglm.precision.scope`.
+    It is R's way of leaving out terms (columns of the model matrix go, the others stay), on any source and with code
+    that the fit has compiled. Columns that are aliased in the whole model count again where what they depended on is
+    gone. Call it inside :func:`jaxglm.precision.scope`.
 
     Parameters
     ----------

@@ -75,7 +75,8 @@ def add_columns(fit: Fit, source: Source, values: Sequence[np.ndarray], names: t
         active[old] = fit.active
         new = active & ~old
         if not new.any():
-            raise InputError(f"the model gains nothing from {', '.join(dict.fromkeys(names))}: its own columns give them already")
+            named = ", ".join(dict.fromkeys(names))
+            raise InputError(f"the model gains nothing from {named}: its own columns give them already")
         statistic = score_statistic(wide, fit, theta, active, longer) / fit.scale
     there = {name for name, counts in zip(names, new[~old], strict=True) if counts}
     gone = [name for name in dict.fromkeys(names) if name not in there]

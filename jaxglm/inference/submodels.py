@@ -214,7 +214,8 @@ def _criterion(whole: Fit, fit: Fit) -> float:
 
 def akaike(whole: Fit, fit: Fit) -> float:
     """AIC of a submodel as R's ``drop1`` gives it: at the dispersion of the whole fit, which has its own AIC."""
-    return likelihood.aic(whole) + _criterion(whole, fit) - _criterion(whole, whole) + 2 * (counted(fit) - counted(whole))
+    more = _criterion(whole, fit) - _criterion(whole, whole)
+    return likelihood.aic(whole) + more + 2 * (counted(fit) - counted(whole))
 
 
 def wald_rows(fit: Fit, covariance: Covariance, pairs: Sequence[tuple[np.ndarray, np.ndarray]], test: str) -> list[Row]:

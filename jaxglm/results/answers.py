@@ -30,9 +30,9 @@ class Answers:
     def wald_test(self, hypothesis: Any, test: str | None = None) -> HypothesisTest:
         """Wald test of linear hypotheses on the parameters as `params` shows them, under the covariance in use.
 
-        `hypothesis`: text (``"x1 = x2, 2*x3 - x4 = 1"``), names of coefficients or terms that are all 0, a dict of values
-        by name, a matrix (q, P), or a tuple (matrix, values). `test`: "Chisq" or "F", by default F where the covariance
-        has degrees of freedom.
+        `hypothesis`: text (``"x1 = x2, 2*x3 - x4 = 1"``), names of coefficients or terms that are all 0, a dict of
+        values by name, a matrix (q, P), or a tuple (matrix, values). `test`: "Chisq" or "F", by default F where the
+        covariance has degrees of freedom.
         """
         return tests.wald_test(self, hypothesis, test)
 

@@ -313,6 +313,7 @@ def _pattern(name: str) -> re.Pattern[str]:
     """What is read as a name: spacing and the kind of quotes do not matter, and no more of a name may follow."""
     pieces = re.findall(r"\w+|\S", name)
     spaced = [r"[\'\"]" if piece in "'\"" else re.escape(piece) for piece in pieces]
-    between = [r"\s+" if a[-1:].isalnum() and b[:1].isalnum() else r"\s*" for a, b in zip(pieces, pieces[1:], strict=False)]
-    text = "".join(part for pair in zip(spaced, [*between, ""], strict=True) for part in pair)
+    text = spaced[0]
+    for before, after in zip(spaced[:-1], spaced[1:], strict=True):
+        text += (r"\s+" if before[-1:].isalnum() and after[:1].isalnum() else r"\s*") + after
     return re.compile(text + r"(?![\w\[:(.])")

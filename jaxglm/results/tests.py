@@ -16,7 +16,6 @@ from jaxglm.inference import hypotheses, nested, submodels
 from jaxglm.inference.added import add_columns
 from jaxglm.inference.hypotheses import HypothesisTest
 from jaxglm.inference.submodels import Row, Submodels, check_test
-from jaxglm.results.labels import as_text
 from jaxglm.results.restrictions import restrictions
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def _added(res: Results, what: Any) -> tuple[np.ndarray, Sequence[str]]:
         ) from None
     columns = columns[:, None] if columns.ndim == 1 else columns
     if columns.ndim != 2 or len(columns) != n or columns.shape[1] == 0:
-        raise InputError(f"the added columns need one row for each of the {n:,} fitted rows, not shape {np.shape(what)}")
+        raise InputError(f"added columns need one row for each of the {n:,} fitted rows, not shape {np.shape(what)}")
     bad = np.flatnonzero(~np.isfinite(columns).all(axis=1))
     if len(bad):
         raise DataError(f"the added columns are not finite in the fitted row {bad[0]} (index {labels[bad[0]]!r})")
@@ -149,8 +148,8 @@ def anova(*models: Results, test: str | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a model, with columns `df deviance df_resid resid_deviance statistic p_value`. Where other parameters than
-        the mean's are estimated (``alpha``), `resid_deviance` is minus twice the log-likelihood, so that
+        One row a model, with columns `df deviance df_resid resid_deviance statistic p_value`. Where other parameters
+        than the mean's are estimated (``alpha``), `resid_deviance` is minus twice the log-likelihood, so that
         `deviance` is the likelihood ratio with all parameters estimated anew.
 
     Raises

@@ -50,7 +50,7 @@ class Source(ABC):
 
     @abstractmethod
     def beside(self, values: np.ndarray, change: Callable[[Rows, Any], Rows]) -> Source:
-        """A source of the same rows, changed by a function that also takes the values (n, ...) of the rows it is given."""
+        """A source of the same rows, changed by a function that also takes their part of some values (n, ...)."""
 
     def map_rows(self, kernel: RowMap, model: Model, point: Any) -> Any:
         """The kernel's values of all rows as one host pytree."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
 from jaxglm.precision import host
 from jaxglm.sources.arrays import rechunk

@@ -192,6 +192,21 @@ def test_replaced_rows_change_every_source(binomial, monkeypatch, x64):
         assert source.n_rows == N
 
 
+def test_values_beside_the_rows_meet_their_own_row_on_every_source(monkeypatch, binomial, x64):
+    model, rows, _ = binomial
+    values = np.arange(N, dtype=float)
+    for name in SOURCES:
+        with monkeypatch.context() as changed:
+            source = make(name, rows, changed).beside(values, lambda r, v: r._replace(prior=r.prior * v))
+            survey = source.reduce(Survey(products=False), model, None)
+            assert float(survey.weight) == pytest.approx(np.sum(rows.freq * rows.prior * values), rel=ROUNDING), name
+            pairs = source.beside(
+                np.stack([values, values], axis=1), lambda r, v: r._replace(y=v[:, 0], offset=v[:, 1:])
+            )
+            eta = pairs.map_rows(Predictors(), model, np.zeros(model.layout.n_coefficients))
+            np.testing.assert_array_equal(eta[:, 0], values, err_msg=name)
+
+
 def test_totals_are_the_plain_sums(binomial, x64):
     """One source against NumPy, so that all cannot be wrong together."""
     model, rows, want = binomial
