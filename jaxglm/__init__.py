@@ -35,10 +35,11 @@ from jaxglm.families import (
     Tweedie,
     custom_family,
 )
+from jaxglm.inference.hypotheses import HypothesisTest
 from jaxglm.intake.response import suggest_family
 from jaxglm.links import Link
 from jaxglm.results import PredictionResults, Results
-from jaxglm.results.tests import HypothesisTest, anova
+from jaxglm.results.tests import anova
 
 __version__ = "0.1.0"
 

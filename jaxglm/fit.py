@@ -295,7 +295,8 @@ def refit(fit: Fit, source: Source, facts: Facts, free: np.ndarray) -> Fit:
     Raises
     ------
     FitError
-        No point with a finite likelihood was found.
+        No point with a finite likelihood was found. Where nothing at all is estimated (eta = 0) it is no error, and the
+        deviance is NaN.
     """
     model, family = fit.model, fit.model.family
     kept = free[:, None] & free[None, :]
@@ -310,6 +311,8 @@ def refit(fit: Fit, source: Source, facts: Facts, free: np.ndarray) -> Fit:
     careful = Careful(family, model.layout) if "qr" in solution.n_passes else model
     statistics = Statistics(family.dispersion_known)
     sums = host(source.reduce(statistics, careful, FitPoint(theta, np.zeros(()), np.asarray(1.0))))
+    if solution.status is Status.NOT_FINITE:
+        sums = FitSums(*[np.asarray(np.nan)] * len(sums))
     df_resid = _df_resid(model, facts, found)
     return replace(
         fit, theta=np.where(found.active, theta, np.nan), rank=found, informations={}, status=solution.status,
@@ -334,7 +337,7 @@ def _resolve(fit: Fit, source: Source, facts: Facts, found: Rank) -> drive.Solut
     solution = None if start is None else solve(start)
     if solution is None or not (solution.status.converged or solution.status is Status.SEPARATED):
         solution = solve(None)
-    if solution.status is Status.NOT_FINITE:
+    if solution.status is Status.NOT_FINITE and found.active.any():
         raise FitError(Status.NOT_FINITE.sentence)
     return solution
 

@@ -73,7 +73,7 @@ class Submodels:
     @property
     def stopped(self) -> list[Status]:
         """How submodels ended that did not converge."""
-        ended = [fit.status for fit in self.known.values()]
+        ended = [fit.status for fit in self.known.values() if fit.rank.active.any()]
         return [status for status in ended if not (status.converged or status is Status.SEPARATED)]
 
     def score(self, small: Fit, large: Fit) -> float:
@@ -136,9 +136,13 @@ def check_test(fit: Fit, test: str | None) -> str:
 
 def tested(row: Row, test: str, amount: float, scale: float, df_denom: float) -> Row:
     """The line with the test of an amount of deviance, or of a score statistic at phi = 1, as R's ``stat.anova``."""
-    if row.df == 0 or np.isnan(amount) or not scale > 0:
+    if row.df == 0 or np.isnan(amount) or not scale >= 0:
         return row
-    statistic, df = amount * np.sign(row.df) / scale, abs(row.df)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # A perfect fit leaves nothing to divide by.
+        statistic, df = np.divide(amount * np.sign(row.df), scale), abs(row.df)
+    if np.isinf(statistic):
+        return replace(row, statistic=float(statistic), p_value=0.0 if statistic > 0 else np.nan)
     if test == "F":
         ratio = statistic / df
         return replace(row, statistic=ratio, p_value=f_tail(ratio, df, df_denom) if ratio >= 0 else np.nan)

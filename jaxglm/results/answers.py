@@ -52,7 +52,8 @@ class Answers:
         """Analysis of deviance by term: type 1 (in order, as R's ``anova``) or 2 (as ``car::Anova``).
 
         `test`: "Chisq", "F" or "Rao"; by default Chisq where the dispersion is known, else F. Other parameters such as
-        alpha are estimated anew. Under a robust covariance these are Wald tests, without deviances.
+        alpha are estimated anew; resid_deviance is then minus twice the log-likelihood. Under a robust covariance these
+        are Wald tests, without deviances.
         """
         return tests.anova_of(self, type, test)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +39,9 @@ def lr_test(res: Results, other: Results) -> HypothesisTest:
     with precision.scope():
         nested.check_comparable(small.fit, large.fit)
         _check_nested(small, large)
-        return nested.likelihood_ratio(small.fit, large.fit)
+        found = nested.likelihood_ratio(small.fit, large.fit)
+    formula = small.labels.formula
+    return found if formula is None else replace(found, hypothesis=(formula,))
 
 
 def score_test(res: Results, added: Any) -> HypothesisTest:

@@ -34,7 +34,7 @@ def frame(name):
 
 def fit(case, formula):
     options = {k: case[k] for k in ("offset", "var_weights", "link") if case.get(k)}
-    return jg.glm(formula, frame(case["data"]), family=case["family"], **options)
+    return jg.glm(formula, frame(case["data"]).iloc[:: case.get("every", 1)], family=case["family"], **options)
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -403,6 +403,9 @@ def test_arrays_have_a_term_a_column(plain):
 def test_models_without_terms_and_perfect_fits():
     alone = jg.glm("y ~ 1", SMALL, "poisson")
     assert list(alone.anova().index) == ["NULL"] and list(alone.drop1().index) == ["<none>"]
+    # Without an intercept and with an inverse link there is no mean to compare the first term with.
+    bare = jg.glm("wage ~ 0 + educ + exper", frame("wage1"), "gamma").anova()
+    assert np.isnan(bare["resid_deviance"].iloc[0]) and bare["statistic"].isna().tolist() == [True, True, False]
     exact = jg.glm("I(2 * x + 1) ~ x", SMALL)
     assert exact.anova().loc["x", "df"] == 1 and exact.anova().loc["x", "p_value"] < 1e-100
 
