@@ -22,7 +22,6 @@ from jaxglm.kernels import (
     NullSums,
     Point,
     Statistics,
-    Triangle,
     Unsound,
 )
 from jaxglm.precision import host
@@ -301,10 +300,7 @@ def refit(fit: Fit, source: Source, facts: Facts, free: np.ndarray) -> Fit:
     model, family = fit.model, fit.model.family
     kept = free[:, None] & free[None, :]
     narrow = facts._replace(gram=np.where(kept, facts.gram, 0.0), ones=np.where(free, facts.ones, 0.0))
-    found = rank.full(len(free)) if fit.rank.active.all() else rank.from_gram(narrow.gram)
-    if found.doubtful:
-        triangle = np.asarray(source.reduce(Triangle(plain=True), model, None))
-        found = rank.from_triangle(np.where(free, triangle, 0.0))
+    found = rank.full(len(free)) if fit.rank.active.all() else drive.decide_rank(source, model, narrow, free)[0]
     found = Rank(found.active & free, False, {})
     solution = _resolve(fit, source, narrow, found)
     theta = solution.theta
@@ -330,7 +326,7 @@ def _resolve(fit: Fit, source: Source, facts: Facts, found: Rank) -> drive.Solut
     def solve(start):
         return drive.solve(
             source, fit.model, facts, found, tol=options.tol, max_iter=options.max_iter, curvature=options.curvature,
-            start=start, want=(),
+            start=start, want=(), precision=options.precision,
         )  # fmt: skip
 
     start = _nearby(fit, found.active)
