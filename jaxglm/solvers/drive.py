@@ -98,9 +98,8 @@ def survey(source: Source, model: Model) -> Facts:
 
 
 def decide_rank(source: Source, model: Model, facts: Facts, free: np.ndarray | bool = True) -> tuple[rank.Rank, int]:
-    """Aliased columns, and the number of extra passes it took (a QR pass where a Gram matrix cannot see).
-
-    Columns that are not `free` (P,) count as 0, as they must in the products of `facts`.
+    """Aliased columns among those that are `free` (P,), the only ones in `facts` too; and the number of extra passes
+    it took (a QR pass where a Gram matrix cannot see).
     """
     found = rank.from_gram(facts.gram)
     if not found.doubtful:
