@@ -334,7 +334,7 @@ def _resolve(fit: Fit, source: Source, facts: Facts, found: Rank) -> drive.Solut
     if solution is None or not (solution.status.converged or solution.status is Status.SEPARATED):
         solution = solve(None)
     if solution.status is Status.NOT_FINITE and found.active.any():
-        raise FitError(Status.NOT_FINITE.sentence)
+        raise FitError(f"the model without some of its terms cannot be fitted. {Status.NOT_FINITE.sentence}")
     return solution
 
 
