@@ -108,16 +108,7 @@ class FormulaIntake:
     @property
     def terms(self) -> tuple[ModelTerm, ...]:
         """The terms of all formulas but intercepts, in order."""
-        found, start = [], 0
-        for predictor, spec in zip(self.family.predictors, self.specs, strict=False):
-            for term, placed in zip(spec.structure, spec.terms, strict=True):
-                if not term.factors:
-                    continue
-                label = (predictor, term.label) if self.named else term.label
-                members = frozenset((predictor, spec.factors[f].expr) for f in term.factors)
-                found.append(ModelTerm(label, tuple(start + c for c in placed.columns), members))
-            start += len(spec.names)
-        return tuple(found)
+        return _terms(self.family.predictors, self.specs, self.named)
 
     @property
     def numeric_places(self) -> dict[str, int]:
@@ -289,26 +280,7 @@ class FormulaIntake:
         NotAvailableError
             The data came in pieces.
         """
-        if self.table is None:
-            raise NotAvailableError(
-                "the columns of the data are not at hand where it comes in pieces; give the added columns as an array "
-                "with one row a fitted row, or fit the longer formula"
-            )
-        terms = _ADDED.sub("", text)
-        if not terms or "~" in terms:
-            raise FormulaError(f"added terms are written as 'z' or '+ z + C(g)', not as {text!r}")
-        known = {"functions": self.spec.functions, "response": False}
-        spec, built = grammar.learn_and_build(f"~ 0 + {terms}", self.table, **known)
-        if spec.offsets:
-            raise FormulaError(f"{text!r} has an offset, which has no coefficient to test; leave it out")
-        if built.keep is not None:
-            lost = ", ".join(f"{name} ({count:,})" for name, count in built.dropped_by.items())
-            raise DataError(
-                f"values are missing in the fitted rows: {lost}. A test needs the same rows with and without the added "
-                "columns; drop those rows and fit again"
-            )
-        labels = tuple(term.label for term in spec.terms for _ in term.columns)
-        return np.asarray(built.design.columns(built.x, built.n_rows)), labels
+        return _added(self.table, self.spec, text)
 
     def mean_offset(self) -> dict[str, float]:
         """For pictures: the mean of an offset or exposure that was given as values."""
@@ -362,3 +334,39 @@ def _dropped(built) -> tuple[str, ...]:
         return ()
     by = ", ".join(f"{name} ({count:,})" for name, count in built.dropped_by.items() if count)
     return (f"{row_count(built.n_dropped)} with missing values dropped: {by}.",)
+
+
+def _terms(predictors, specs, named: bool) -> tuple[ModelTerm, ...]:
+    found, start = [], 0
+    for predictor, spec in zip(predictors, specs, strict=False):
+        for term, placed in zip(spec.structure, spec.terms, strict=True):
+            if not term.factors:
+                continue
+            label = (predictor, term.label) if named else term.label
+            members = frozenset((predictor, spec.factors[f].expr) for f in term.factors)
+            found.append(ModelTerm(label, tuple(start + c for c in placed.columns), members))
+        start += len(spec.names)
+    return tuple(found)
+
+
+def _added(table: Table | None, first: Any, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    if table is None:
+        raise NotAvailableError(
+            "the columns of the data are not at hand where it comes in pieces; give the added columns as an array "
+            "with one row a fitted row, or fit the longer formula"
+        )
+    terms = _ADDED.sub("", text)
+    if not terms or "~" in terms:
+        raise FormulaError(f"added terms are written as 'z' or '+ z + C(g)', not as {text!r}")
+    known = {"functions": first.functions, "response": False}
+    spec, built = grammar.learn_and_build(f"~ 0 + {terms}", table, **known)
+    if spec.offsets:
+        raise FormulaError(f"{text!r} has an offset, which has no coefficient to test; leave it out")
+    if built.keep is not None:
+        lost = ", ".join(f"{name} ({count:,})" for name, count in built.dropped_by.items())
+        raise DataError(
+            f"values are missing in the fitted rows: {lost}. A test needs the same rows with and without the added "
+            "columns; drop those rows and fit again"
+        )
+    labels = tuple(term.label for term in spec.terms for _ in term.columns)
+    return np.asarray(built.design.columns(built.x, built.n_rows)), labels
