@@ -269,9 +269,7 @@ class FormulaIntake:
         return self.table if fit.source is not None else None
 
     def added(self, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Columns (n, q) that further terms have in the fitted rows, and for each the label of its term.
-
-        Factors are coded in full, so that with the columns of the model they span what the longer formula would.
+        """Columns (n, q) of further terms in the fitted rows, factors coded in full, and the label of each one's term.
 
         Raises
         ------
