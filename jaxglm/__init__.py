@@ -38,10 +38,12 @@ from jaxglm.families import (
 )
 from jaxglm.inference.cluster import Cluster
 from jaxglm.inference.hac import HAC
+from jaxglm.inference.hypotheses import HypothesisTest
 from jaxglm.intake.response import suggest_family
 from jaxglm.links import Link
 from jaxglm.results import PredictionResults, Results, compare
 from jaxglm.results.storage import load
+from jaxglm.results.tests import anova
 
 __version__ = "0.1.0"
 
@@ -58,6 +60,7 @@ __all__ = [
     "Gamma",
     "Gaussian",
     "HAC",
+    "HypothesisTest",
     "InputError",
     "InputTypeError",
     "InverseGaussian",
@@ -80,6 +83,7 @@ __all__ = [
     "Tweedie",
     "UnseenLevelError",
     "compare",
+    "anova",
     "custom_family",
     "enable_compile_cache",
     "fit",

@@ -50,6 +50,9 @@ class Family(ABC):
         The p of a variance that is mu^p.
     counted : bool
         Whether y times its size is a whole number whose probability is exp(logpdf), where logpdf is there.
+    profiled : bool
+        Whether criteria that compare submodels take each at its own dispersion, as R's ``drop1`` does for the Gaussian
+        family alone.
     limit : float or None
         Value of the last predictor at which the family has become a simpler one to rounding
         (Poisson within negative binomial); the fit starts there and may end there.
@@ -66,6 +69,7 @@ class Family(ABC):
     support_text: ClassVar[str] = "any finite number"
     variance_power: ClassVar[float | None] = None
     counted: ClassVar[bool] = False
+    profiled: ClassVar[bool] = False
     limit: ClassVar[float | None] = None
     link: Link
 

@@ -35,6 +35,7 @@ class Gaussian(Family):
     variance_power = 0.0
     dispersion_known = False
     prior_divides_phi = True
+    profiled = True
 
     def nll(self, y, eta, aux: Aux) -> jax.Array:
         return 0.5 * (y - self.link.inverse(eta[0])) ** 2

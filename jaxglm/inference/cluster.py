@@ -114,7 +114,9 @@ class Cluster(Estimator):
     def matrix(self, fit: Fit, bread: np.ndarray, beside: tuple[Way, ...]) -> np.ndarray:
         subsets = [chosen for size in range(1, len(beside) + 1) for chosen in combinations(beside, size)]
         sets = {f"set {k}": (len(chosen), _crossed(chosen)) for k, chosen in enumerate(subsets)}
-        source = fit.rows.with_codes({key: way.codes for key, (_, way) in sets.items()})
+        source = fit.rows.beside(
+            {key: way.codes for key, (_, way) in sets.items()}, lambda rows, codes: rows._replace(codes=codes)
+        )
         kernel = ClusterMeat(tuple((key, bucket(way.count)) for key, (_, way) in sets.items()))
         sums = host(source.reduce(kernel, fit.careful, fit.coefficients))
         meat = sum((-1) ** (size + 1) * way.count / (way.count - 1) * sums[key] for key, (size, way) in sets.items())

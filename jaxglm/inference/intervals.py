@@ -83,3 +83,10 @@ def wilson(share: np.ndarray, n: np.ndarray, alpha: float) -> np.ndarray:
     center = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return np.clip(np.stack([center - half, center + half], axis=-1), 0.0, 1.0)
+
+
+def chi2_p_value(statistic: float, df: float) -> float:
+    """Upper tail of chi-squared; NaN where the statistic is, or without degrees of freedom."""
+    from scipy import special
+
+    return float(special.chdtrc(df, max(statistic, 0.0))) if df > 0 and not np.isnan(statistic) else np.nan

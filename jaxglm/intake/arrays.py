@@ -17,7 +17,17 @@ from jaxglm.families import Family
 from jaxglm.frames import Datetime, Factor, Numeric, Table, read
 from jaxglm.frames.read import to_column
 from jaxglm.intake import replay, response
-from jaxglm.intake.base import Given, Taken, assemble, codes_of, mean_offset, new_aux, new_offset, without_formula
+from jaxglm.intake.base import (
+    Given,
+    ModelTerm,
+    Taken,
+    assemble,
+    codes_of,
+    mean_offset,
+    new_aux,
+    new_offset,
+    without_formula,
+)
 from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.kernels import Rows
@@ -75,6 +85,12 @@ class ArrayIntake:
     def term_places(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """The columns of X as terms of one coefficient each."""
         return tuple((name, (j,)) for name, j in self.numeric_places.items())
+
+    @property
+    def terms(self) -> tuple[ModelTerm, ...]:
+        """Every column of X is a term."""
+        first = int(self.intercept)
+        return tuple(ModelTerm(name, (first + j,), frozenset([name])) for j, name in enumerate(self.columns))
 
     @property
     def has_intercept(self) -> bool:
@@ -217,6 +233,17 @@ class ArrayIntake:
         """Rows whose difference is the derivative of the design in a column, and that of the offset, None."""
         pair = [self.new(replay.with_values(table, {name: Numeric(np.full(table.n_rows, v))})) for v in (1.0, 0.0)]
         return tuple(taken.rows.x for taken in pair), None
+
+    def added(self, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Further terms by name, of which arrays have none.
+
+        Raises
+        ------
+        InputTypeError
+        """
+        raise InputTypeError(
+            f"a fit from arrays knows no column {text!r} besides its own; give the added columns as an array (n, q)"
+        )
 
     def mean_offset(self) -> dict[str, float]:
         """For pictures: the mean of an offset or exposure that was given as values."""

@@ -17,6 +17,22 @@ from jaxglm.kernels import Rows
 
 
 @dataclass(frozen=True)
+class ModelTerm:
+    """A term of a model, such as a factor with all its columns.
+
+    Attributes
+    ----------
+    label : str, or (predictor, str) after formulas by predictor
+    columns : positions of its coefficients among all P
+    members : what it is a product of, each with its predictor; a term that has all of them and more contains it
+    """
+
+    label: Any
+    columns: tuple[int, ...]
+    members: frozenset[Any]
+
+
+@dataclass(frozen=True)
 class Taken:
     """Rows ready for a source, and what is known about them.
 

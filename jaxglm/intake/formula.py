@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,15 +11,36 @@ import numpy as np
 
 from jaxglm import formula as grammar
 from jaxglm.design import Constant, Design, Layout
-from jaxglm.errors import InputError, InputTypeError, NotAvailableError, near, row_count
+from jaxglm.errors import (
+    DataError,
+    FormulaError,
+    InputError,
+    InputTypeError,
+    NotAvailableError,
+    near,
+    row_count,
+)
 from jaxglm.families import Family
 from jaxglm.frames import Column, Factor, Numeric, Table, as_column, concat_columns, read
 from jaxglm.intake import replay, response
-from jaxglm.intake.base import Given, Taken, assemble, codes_of, mean_offset, new_aux, new_offset, without_formula
+from jaxglm.intake.base import (
+    Given,
+    ModelTerm,
+    Taken,
+    assemble,
+    codes_of,
+    mean_offset,
+    new_aux,
+    new_offset,
+    without_formula,
+)
 from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.kernels import Rows
 from jaxglm.precision import FLOAT64, Precision
+
+#: What may stand before added terms: "~ . + z", "+ z".
+_ADDED = re.compile(r"^\s*(~\s*)?(\.\s*(?=\+))?\+?\s*")
 
 
 @dataclass(frozen=True)
@@ -98,6 +120,11 @@ class FormulaIntake:
                     found.append((label, tuple(start + j for j in term.columns)))
             start += len(spec.names)
         return tuple(found)
+
+    @property
+    def terms(self) -> tuple[ModelTerm, ...]:
+        """The terms of all formulas but intercepts, in order."""
+        return _terms(self.family.predictors, self.specs, self.named)
 
     @property
     def numeric_places(self) -> dict[str, int]:
@@ -300,6 +327,18 @@ class FormulaIntake:
         """Rows whose alternating sum is the derivative of the design in a column, and that of the offset."""
         return replay.tangents_of(self, table, name, spread, x)
 
+    def added(self, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Columns (n, q) of further terms in the fitted rows, factors coded in full, and the label of each one's term.
+
+        Raises
+        ------
+        FormulaError, DataError
+            The terms cannot be read, or something is missing in a fitted row.
+        NotAvailableError
+            The data came in pieces.
+        """
+        return _added(self.table, self.spec, text)
+
     def mean_offset(self) -> dict[str, float]:
         """For pictures: the mean of an offset or exposure that was given as values."""
         return mean_offset(self.beside)
@@ -352,3 +391,39 @@ def _dropped(built) -> tuple[str, ...]:
         return ()
     by = ", ".join(f"{name} ({count:,})" for name, count in built.dropped_by.items() if count)
     return (f"{row_count(built.n_dropped)} with missing values dropped: {by}.",)
+
+
+def _terms(predictors, specs, named: bool) -> tuple[ModelTerm, ...]:
+    found, start = [], 0
+    for predictor, spec in zip(predictors, specs, strict=False):
+        for term, placed in zip(spec.structure, spec.terms, strict=True):
+            if not term.factors:
+                continue
+            label = (predictor, term.label) if named else term.label
+            members = frozenset((predictor, spec.factors[f].expr) for f in term.factors)
+            found.append(ModelTerm(label, tuple(start + c for c in placed.columns), members))
+        start += len(spec.names)
+    return tuple(found)
+
+
+def _added(table: Table | None, first: Any, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    if table is None:
+        raise NotAvailableError(
+            "the columns of the data are not at hand where it comes in pieces; give the added columns as an array "
+            "with one row a fitted row, or fit the longer formula"
+        )
+    terms = _ADDED.sub("", text)
+    if not terms or "~" in terms:
+        raise FormulaError(f"added terms are written as 'z' or '+ z + C(g)', not as {text!r}")
+    known = {"functions": first.functions, "response": False}
+    spec, built = grammar.learn_and_build(f"~ 0 + {terms}", table, **known)
+    if spec.offsets:
+        raise FormulaError(f"{text!r} has an offset, which has no coefficient to test; leave it out")
+    if built.keep is not None:
+        lost = ", ".join(f"{name} ({count:,})" for name, count in built.dropped_by.items())
+        raise DataError(
+            f"values are missing in the fitted rows: {lost}. A test needs the same rows with and without the added "
+            "columns; drop those rows and fit again"
+        )
+    labels = tuple(term.label for term in spec.terms for _ in term.columns)
+    return np.asarray(built.design.columns(built.x, built.n_rows)), labels

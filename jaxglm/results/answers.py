@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import Covariance
-from jaxglm.results import delta, margins, storage
+from jaxglm.inference.hypotheses import HypothesisTest
+from jaxglm.results import delta, margins, storage, tests
 from jaxglm.results.diagnosis import Diagnosis, diagnose
 from jaxglm.results.effects import Effects
 from jaxglm.results.influence import Influence, influence
 from jaxglm.results.labels import Labels
+
+if TYPE_CHECKING:
+    from jaxglm.results.results import Results
 
 
 class Answers:
@@ -25,6 +29,39 @@ class Answers:
     intake: Any
 
     # -- tests -------------------------------------------------------------------------------------------------
+    def wald_test(self, hypothesis: Any, test: str | None = None) -> HypothesisTest:
+        """Wald test of linear hypotheses on the parameters as `params` shows them, under the covariance in use.
+
+        `hypothesis`: text (``"x1 = x2, 2*x3 - x4 = 1"``), names of coefficients or terms that are all 0, a dict of
+        values by name, a matrix (q, P), or a tuple (matrix, values). `test`: "Chisq" or "F", by default F where the
+        covariance has degrees of freedom.
+        """
+        return tests.wald_test(self, hypothesis, test)
+
+    def lr_test(self, other: Results) -> HypothesisTest:
+        """Likelihood ratio test of the smaller of two nested fits to the same rows."""
+        return tests.lr_test(self, other)
+
+    def score_test(self, added: Any) -> HypothesisTest:
+        """Rao's score test of columns that the model lacks, without fitting them.
+
+        `added`: terms (``"z + C(g)"``) or a list of columns of the fitted frame, an array (n,) or (n, q), or a dict of
+        these by predictor (the mean's without one).
+        """
+        return tests.score_test(self, added)
+
+    def anova(self, type: int = 1, test: str | None = None) -> pd.DataFrame:
+        """Analysis of deviance by term: type 1 (in order, as R's ``anova``) or 2 (as ``car::Anova``).
+
+        `test`: "Chisq", "F" or "Rao"; by default Chisq where the dispersion is known, else F. Other parameters such as
+        alpha are estimated anew; resid_deviance is then minus twice the log-likelihood. Under a robust covariance these
+        are Wald tests, without deviances.
+        """
+        return tests.anova_of(self, type, test)
+
+    def drop1(self, test: str | None = None) -> pd.DataFrame:
+        """Each term that no other contains left out, with its AIC, as R's ``drop1``; `test` as in :meth:`anova`."""
+        return tests.drop1(self, test)
 
     # -- functions of the parameters ---------------------------------------------------------------------------
     def delta(self, function: Callable[[Any], Any], alpha: float = 0.05) -> pd.DataFrame:

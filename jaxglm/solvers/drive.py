@@ -97,12 +97,14 @@ def survey(source: Source, model: Model) -> Facts:
     return jax.tree.map(np.asarray, source.reduce(Survey(), model, None))
 
 
-def decide_rank(source: Source, model: Model, facts: Facts) -> tuple[rank.Rank, int]:
-    """Aliased columns, and the number of extra passes it took (a QR pass where a Gram matrix cannot see)."""
+def decide_rank(source: Source, model: Model, facts: Facts, free: np.ndarray | bool = True) -> tuple[rank.Rank, int]:
+    """Aliased columns among those that are `free` (P,), the only ones in `facts` too; and the number of extra passes
+    it took (a QR pass where a Gram matrix cannot see).
+    """
     found = rank.from_gram(facts.gram)
     if not found.doubtful:
         return found, 0
-    triangle = np.asarray(source.reduce(Triangle(plain=True), model, None))
+    triangle = np.where(free, source.reduce(Triangle(plain=True), model, None), 0.0)
     found = rank.from_triangle(triangle, floor=_ROUNDED * np.sqrt(float(facts.n_rows)) * model.layout.spread())
     # Columns of different predictors never alias each other; the Gram of the survey has no such blocks.
     return found, 1

@@ -7,12 +7,22 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
 from jaxglm.precision import aligned_empty, host, in_threads, threads
-from jaxglm.sources.base import LARGEST_BLOCK, Source, bucket, chunk_rows, cut, map_chunk, pad, reduce_chunks, to_device
+from jaxglm.sources.base import (
+    LARGEST_BLOCK,
+    Source,
+    bucket,
+    chunk_rows,
+    cut,
+    filled,
+    map_chunk,
+    pad,
+    reduce_chunks,
+    to_device,
+)
 from jaxglm.sources.storage import Window, is_leaf, on_host, row_bytes
 
 #: Bytes of a design from which it is read where it lies; less is copied, so that later writes of the user do no harm.
@@ -80,14 +90,12 @@ class ArraySource(Source):
     def replace(self, change: Callable[[Rows], Rows]) -> ArraySource:
         return ArraySource([change(rows) for rows in self._chunks], self._counts, self.aliased)
 
-    def with_codes(self, codes: dict[str, np.ndarray]) -> ArraySource:
-        chunks, start = [], 0
-        for rows, count in zip(self._chunks, self._counts, strict=True):
-            padded = {k: np.zeros(rows.y.shape[0], np.int32) for k in codes}
-            for k, v in codes.items():
-                padded[k][:count] = v[start : start + count]
-            chunks.append(rows._replace(codes={k: jnp.asarray(v) for k, v in padded.items()}))
-            start += count
+    def beside(self, values: Any, change: Callable[[Rows, Any], Rows]) -> ArraySource:
+        starts = np.cumsum([0, *self._counts])
+        chunks = [
+            change(rows, to_device(filled(cut(values, start, start + count), rows.y.shape[0])))
+            for rows, start, count in zip(self._chunks, starts, self._counts, strict=False)
+        ]
         return ArraySource(chunks, self._counts, self.aliased)
 
     def sample(self, n: int) -> ArraySource:

@@ -49,8 +49,11 @@ class Source(ABC):
         """A source of the same rows, changed by a function that keeps their number."""
 
     @abstractmethod
-    def with_codes(self, codes: dict[str, np.ndarray]) -> Source:
-        """A source of the same rows with other codes (n,) beside them, from arrays of the host."""
+    def beside(self, values: Any, change: Callable[[Rows, Any], Rows]) -> Source:
+        """A source of the same rows, changed by a function that also takes their part of values of the host (n, ...).
+
+        `values` is an array or a pytree of arrays.
+        """
 
     def map_rows(self, kernel: RowMap, model: Model, point: Any) -> Any:
         """The kernel's values of all rows as one host pytree."""
@@ -221,13 +224,15 @@ def pad(rows: Rows, size: int) -> Rows:
     if m == size:
         return rows
 
-    def fill(a):
-        return np.concatenate([a, np.broadcast_to(a[:1], (size - m, *a.shape[1:]))])
-
-    padded = jax.tree.map(fill, rows)
+    padded = filled(rows, size)
     freq = padded.freq.copy()
     freq[m:] = 0.0
     return padded._replace(freq=freq)
+
+
+def filled(values: Any, size: int) -> Any:
+    """Host arrays of rows, filled up to `size` rows with the first one."""
+    return jax.tree.map(lambda a: np.concatenate([a, np.broadcast_to(a[:1], (size - len(a), *a.shape[1:]))]), values)
 
 
 def stored_type(a: np.ndarray) -> type:
@@ -237,7 +242,7 @@ def stored_type(a: np.ndarray) -> type:
     return np.float32 if a.dtype == np.float32 else float
 
 
-def to_device(rows: Rows) -> Rows:
+def to_device(rows: Any) -> Any:
     """The rows on the default device; the user's memory is never aliased."""
 
     def place(a):

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
 from jaxglm.precision import host
-from jaxglm.sources.base import Source, block_rows, bucket, cut, pad, reduce_rows, stored_type
+from jaxglm.sources.base import Source, block_rows, bucket, cut, filled, pad, reduce_rows, stored_type
 
 AXIS = "rows"
 
@@ -36,9 +36,7 @@ class MeshSource(Source):
         n = len(rows.y)
         mesh = Mesh(np.asarray(devices), (AXIS,))
         share = bucket(-(-n // len(devices)))
-        sharding = NamedSharding(mesh, PartitionSpec(AXIS))
-        padded = pad(rows, share * len(devices))
-        return cls(jax.tree.map(lambda a: jax.device_put(a.astype(stored_type(a)), sharding), padded), mesh, n)
+        return cls(_placed(pad(rows, share * len(devices)), mesh), mesh, n)
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
         return _reduce(kernel, self._mesh, model, point, self._rows)
@@ -49,11 +47,15 @@ class MeshSource(Source):
     def replace(self, change: Callable[[Rows], Rows]) -> MeshSource:
         return MeshSource(change(self._rows), self._mesh, self.n_rows)
 
-    def with_codes(self, codes: dict[str, np.ndarray]) -> MeshSource:
-        size, sharding = self._rows.y.shape[0], NamedSharding(self._mesh, PartitionSpec(AXIS))
-        padded = {k: np.append(v, np.zeros(size - len(v))).astype(np.int32) for k, v in codes.items()}
-        placed = {k: jax.device_put(v, sharding) for k, v in padded.items()}
-        return MeshSource(self._rows._replace(codes=placed), self._mesh, self.n_rows)
+    def beside(self, values: Any, change: Callable[[Rows, Any], Rows]) -> MeshSource:
+        placed = _placed(filled(values, self._rows.y.shape[0]), self._mesh)
+        return MeshSource(change(self._rows, placed), self._mesh, self.n_rows)
+
+
+def _placed(values: Any, mesh: Mesh) -> Any:
+    """Host arrays of rows, cut over the devices."""
+    sharding = NamedSharding(mesh, PartitionSpec(AXIS))
+    return jax.tree.map(lambda a: jax.device_put(a.astype(stored_type(a)), sharding), values)
 
 
 @partial(jax.jit, static_argnames=("kernel", "mesh"))

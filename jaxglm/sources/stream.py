@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
 from jaxglm.precision import host
 from jaxglm.sources.arrays import rechunk
@@ -44,12 +42,12 @@ class StreamSource(Source):
     def replace(self, change: Callable[[Rows], Rows]) -> StreamSource:
         return StreamSource(lambda: map(change, self._blocks()), self.n_rows, self.chunk)
 
-    def with_codes(self, codes: dict[str, np.ndarray]) -> StreamSource:
-        def blocks():
+    def beside(self, values: Any, change: Callable[[Rows, Any], Rows]) -> StreamSource:
+        def blocks() -> Iterator[Rows]:
             start = 0
             for block in self._blocks():
                 stop = start + len(block.y)
-                yield block._replace(codes={k: v[start:stop] for k, v in codes.items()})
+                yield change(block, cut(values, start, stop))
                 start = stop
 
         return StreamSource(blocks, self.n_rows, self.chunk)

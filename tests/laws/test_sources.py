@@ -217,12 +217,28 @@ def test_codes_come_to_every_source(binomial, monkeypatch, x64):
     p = model.layout.n_coefficients
     kernel, point = kernels(p)["clusters"]
     for name in FITTED:
-        source = make(name, rows._replace(codes={}), monkeypatch).with_codes(rows.codes)
+        source = make(name, rows._replace(codes={}), monkeypatch)
+        source = source.beside(rows.codes, lambda r, codes: r._replace(codes=codes))
         found = source.reduce(kernel, model, point)
         for key, size in (("firm", 32), ("year", 8)):
             sums = np.zeros((size, p))
             np.add.at(sums, rows.codes[key], want["scores"])
             np.testing.assert_allclose(found[key], sums.T @ sums, rtol=1e-10, atol=1e-9)
+
+
+def test_values_beside_the_rows_meet_their_own_row_on_every_source(monkeypatch, binomial, x64):
+    model, rows, _ = binomial
+    values = np.arange(N, dtype=float)
+    for name in SOURCES:
+        with monkeypatch.context() as changed:
+            source = make(name, rows, changed).beside(values, lambda r, v: r._replace(prior=r.prior * v))
+            survey = source.reduce(Survey(products=False), model, None)
+            assert float(survey.weight) == pytest.approx(np.sum(rows.freq * rows.prior * values), rel=ROUNDING), name
+            pairs = source.beside(
+                np.stack([values, values], axis=1), lambda r, v: r._replace(y=v[:, 0], offset=v[:, 1:])
+            )
+            eta = pairs.map_rows(Predictors(), model, np.zeros(model.layout.n_coefficients))
+            np.testing.assert_array_equal(eta[:, 0], values, err_msg=name)
 
 
 def test_totals_are_the_plain_sums(binomial, x64):
