@@ -82,11 +82,6 @@ class ArrayIntake:
         return {name: j for j, name in enumerate(self.columns, int(self.intercept))}
 
     @property
-    def term_places(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """The columns of X as terms of one coefficient each."""
-        return tuple((name, (j,)) for name, j in self.numeric_places.items())
-
-    @property
     def terms(self) -> tuple[ModelTerm, ...]:
         """Every column of X is a term."""
         first = int(self.intercept)

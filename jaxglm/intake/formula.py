@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,10 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxglm import formula as grammar
-from jaxglm.design import Constant, Design, Layout
 from jaxglm.errors import (
-    DataError,
-    FormulaError,
     InputError,
     InputTypeError,
     NotAvailableError,
@@ -25,129 +21,22 @@ from jaxglm.frames import Column, Factor, Numeric, Table, as_column, concat_colu
 from jaxglm.intake import replay, response
 from jaxglm.intake.base import (
     Given,
-    ModelTerm,
     Taken,
     assemble,
     codes_of,
-    mean_offset,
     new_aux,
     new_offset,
-    without_formula,
 )
 from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
+from jaxglm.intake.learned import Learned
 from jaxglm.kernels import Rows
-from jaxglm.precision import FLOAT64, Precision
-
-#: What may stand before added terms: "~ . + z", "+ z".
-_ADDED = re.compile(r"^\s*(~\s*)?(\.\s*(?=\+))?\+?\s*")
+from jaxglm.precision import FLOAT64
 
 
 @dataclass(frozen=True)
-class FormulaIntake:
-    """Learned formulas with the columns beside them.
-
-    Attributes
-    ----------
-    specs : tuple of FormulaSpec
-        One for each predictor that has a formula, the mean's first; levels, knots and means learned once, replayed on
-        new data. Other predictors are constants.
-    named : bool
-        Whether formulas were given by predictor, so that coefficients are labelled (predictor, term).
-    beside : Beside
-    family : Family
-    encoder : response.Encoder
-    designs : tuple of Design
-        One for each spec, shared by every frame that it builds.
-    missing : "drop" or "raise"
-    table : Table or None
-        The columns of the fitted rows, read only when they are asked for; None for a stream.
-    stored : Layout or None
-        How columns are kept where that is not as they are; see :mod:`jaxglm.intake.compact`.
-    precision : Precision
-    given : Given or None
-        None for a stream.
-    frames : callable or None
-        The pieces of a stream.
-    """
-
-    specs: tuple[Any, ...]
-    named: bool
-    beside: Beside
-    family: Family
-    encoder: response.Encoder
-    designs: tuple[Design, ...]
-    missing: str = "drop"
-    table: Table | None = None
-    stored: Layout | None = None
-    precision: Precision = FLOAT64
-    given: Given | None = None
-    frames: Callable[[], Iterator[Any]] | None = None
-
-    @property
-    def spec(self) -> Any:
-        """The formula of the mean."""
-        return self.specs[0]
-
-    @property
-    def text(self) -> str:
-        """The formulas, for tables."""
-        if not self.named:
-            return self.spec.text
-        return "; ".join(f"{p}: {spec.text}" for p, spec in zip(self.family.predictors, self.specs, strict=True))
-
-    @property
-    def names(self) -> tuple[Any, ...]:
-        if self.named:
-            pairs = zip(self.family.predictors, self.specs, strict=True)
-            return tuple((predictor, term) for predictor, spec in pairs for term in spec.names)
-        return tuple(self.spec.names) + without_formula(self.family, len(self.specs))[0]
-
-    @property
-    def natural(self) -> np.ndarray:
-        """Coefficients that are reported as their exponential, (P,) bool."""
-        count = sum(len(spec.names) for spec in self.specs)
-        return np.array([False] * count + list(without_formula(self.family, len(self.specs))[1]))
-
-    @property
-    def term_places(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """Label of each term and positions of its coefficients, of all predictors; intercepts are left out."""
-        found, start = [], 0
-        for predictor, spec in zip(self.family.predictors, self.specs, strict=False):
-            for term, made in zip(spec.terms, spec.structure, strict=True):
-                label = f"{predictor}: {term.label}" if self.named else term.label
-                if any(made.blocks):
-                    found.append((label, tuple(start + j for j in term.columns)))
-            start += len(spec.names)
-        return tuple(found)
-
-    @property
-    def terms(self) -> tuple[ModelTerm, ...]:
-        """The terms of all formulas but intercepts, in order."""
-        return _terms(self.family.predictors, self.specs, self.named)
-
-    @property
-    def numeric_places(self) -> dict[str, int]:
-        """Positions of the mean's coefficients of plain numbers, by name of the column."""
-        numeric = {}
-        for term, made in zip(self.spec.terms, self.spec.structure, strict=True):
-            factors = [self.spec.factors[i] for i in made.factors]
-            if len(factors) == 1 and factors[0].levels is None and factors[0].fields is None:
-                numeric[factors[0].expr.name] = term.columns[0]
-        return numeric
-
-    @property
-    def has_intercept(self) -> bool:
-        return self.spec.has_intercept
-
-    @property
-    def has_offset(self) -> bool:
-        """Whether the model has any offset."""
-        return (
-            any(spec.offset_terms for spec in self.specs)
-            or self.beside.offset is not None
-            or self.beside.exposure is not None
-        )
+class FormulaIntake(Learned):
+    """Takes in frames through learned formulas."""
 
     @classmethod
     def learn(
@@ -201,14 +90,6 @@ class FormulaIntake:
         )
         coded = _encoder(specs[0].response, family)
         return cls(specs, named, beside, family, coded, tuple(spec.design for spec in specs), missing, frames=frames)
-
-    @property
-    def layout(self) -> Layout:
-        """The layout of the predictors."""
-        if self.stored is not None:
-            return self.stored
-        constants = len(self.family.predictors) - len(self.designs)
-        return Layout(self.designs + (Constant(),) * constants)
 
     def _rows(self, builts, y: np.ndarray, extra: dict[str, np.ndarray], mean_offset: np.ndarray | None):
         constants = len(self.family.predictors) - len(builts)
@@ -300,21 +181,6 @@ class FormulaIntake:
         rows = encode(self.stored, rows, FLOAT64)
         return Taken(rows, table.index, None, (), bad)
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Columns that new data must have."""
-        named = [v for v in (self.beside.offset, self.beside.exposure) if isinstance(v, str)]
-        return tuple(dict.fromkeys([v for spec in self.specs for v in spec.variables] + named))
-
-    def observed(self, fit: Any) -> Table | None:
-        """The columns of the fitted rows, or None where they were not kept."""
-        return self.table if fit.source is not None else None
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """Columns whose effects the model has."""
-        return tuple(dict.fromkeys(v for spec in self.specs for f in spec.factors for v in f.variables))
-
     def variable(self, name: str) -> replay.Variable:
         """How a column enters the model."""
         return replay.variable_of(self, name)
@@ -326,22 +192,6 @@ class FormulaIntake:
     def tangents(self, table: Table, name: str, spread: float, x: Any) -> tuple[tuple, np.ndarray | None]:
         """Rows whose alternating sum is the derivative of the design in a column, and that of the offset."""
         return replay.tangents_of(self, table, name, spread, x)
-
-    def added(self, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Columns (n, q) of further terms in the fitted rows, factors coded in full, and the label of each one's term.
-
-        Raises
-        ------
-        FormulaError, DataError
-            The terms cannot be read, or something is missing in a fitted row.
-        NotAvailableError
-            The data came in pieces.
-        """
-        return _added(self.table, self.spec, text)
-
-    def mean_offset(self) -> dict[str, float]:
-        """For pictures: the mean of an offset or exposure that was given as values."""
-        return mean_offset(self.beside)
 
 
 def formulas_of(formula: Any, family: Family) -> tuple[list[str], bool]:
@@ -391,39 +241,3 @@ def _dropped(built) -> tuple[str, ...]:
         return ()
     by = ", ".join(f"{name} ({count:,})" for name, count in built.dropped_by.items() if count)
     return (f"{row_count(built.n_dropped)} with missing values dropped: {by}.",)
-
-
-def _terms(predictors, specs, named: bool) -> tuple[ModelTerm, ...]:
-    found, start = [], 0
-    for predictor, spec in zip(predictors, specs, strict=False):
-        for term, placed in zip(spec.structure, spec.terms, strict=True):
-            if not term.factors:
-                continue
-            label = (predictor, term.label) if named else term.label
-            members = frozenset((predictor, spec.factors[f].expr) for f in term.factors)
-            found.append(ModelTerm(label, tuple(start + c for c in placed.columns), members))
-        start += len(spec.names)
-    return tuple(found)
-
-
-def _added(table: Table | None, first: Any, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    if table is None:
-        raise NotAvailableError(
-            "the columns of the data are not at hand where it comes in pieces; give the added columns as an array "
-            "with one row a fitted row, or fit the longer formula"
-        )
-    terms = _ADDED.sub("", text)
-    if not terms or "~" in terms:
-        raise FormulaError(f"added terms are written as 'z' or '+ z + C(g)', not as {text!r}")
-    known = {"functions": first.functions, "response": False}
-    spec, built = grammar.learn_and_build(f"~ 0 + {terms}", table, **known)
-    if spec.offsets:
-        raise FormulaError(f"{text!r} has an offset, which has no coefficient to test; leave it out")
-    if built.keep is not None:
-        lost = ", ".join(f"{name} ({count:,})" for name, count in built.dropped_by.items())
-        raise DataError(
-            f"values are missing in the fitted rows: {lost}. A test needs the same rows with and without the added "
-            "columns; drop those rows and fit again"
-        )
-    labels = tuple(term.label for term in spec.terms for _ in term.columns)
-    return np.asarray(built.design.columns(built.x, built.n_rows)), labels

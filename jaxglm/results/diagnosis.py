@@ -12,7 +12,7 @@ import pandas as pd
 
 from jaxglm.inference.checks import CHECKS, Finding, Subject
 from jaxglm.inference.gather import gather
-from jaxglm.results.labels import aliased, separated
+from jaxglm.results.labels import aliased, as_text, separated
 
 if TYPE_CHECKING:
     from jaxglm.results.results import Results
@@ -119,7 +119,8 @@ def diagnose(res: Results) -> Diagnosis:
         numeric = {name: j for name, j in res.intake.numeric_places.items() if fit.active[j]}
         gathered = gather(fit, numeric, "var_weights" in labels.weights)
     subject = Subject(
-        fit=fit, names=labels.texts, terms=res.intake.term_places, gathered=gathered,
+        fit=fit, names=labels.texts, gathered=gathered,
+        terms=tuple((as_text(term.label), term.columns) for term in res.intake.terms),
         infinite=tuple(f"{name} ({sign})" for name, sign in separated(fit, labels)),
         dependent=tuple(f"{name} = {words}" for name, words in aliased(fit, labels)),
     )  # fmt: skip
