@@ -100,7 +100,7 @@ def fit_dispersion(df: pd.DataFrame, constant: jg.Results) -> jg.Results:
     title("5. A formula for the dispersion")
     res = jg.glm({"mean": FORMULA, "dispersion": "~ type"}, df, family="negative_binomial")
     new = pd.DataFrame({"hmo": 0, "white": 1, "type": pd.Categorical(TYPES, TYPES)})
-    made = res.get_prediction(new, which="dispersion").summary_frame()
+    made = res.get_prediction(new, which="dispersion").summary_frame(obs=False)
     alpha = np.exp(made[["mean", "mean_ci_lower", "mean_ci_upper"]]).set_axis(["alpha", "from", "to"], axis=1)
     show(alpha.set_axis(TYPES).round(3))
     say(f"""The second formula is that of log(alpha). Emergencies differ from each other far more than planned stays

@@ -138,7 +138,7 @@ def use(res: jg.Results, df: pd.DataFrame) -> None:
     """Predictions, draws, residuals."""
     title("4. Predictions, draws, residuals")
     new = pd.DataFrame({"treated": [0, 1], "age": [60, 60]})
-    table = res.get_prediction(new).summary_frame()
+    table = res.get_prediction(new).summary_frame(obs=False)
     table["truth"] = [stats.weibull_min.mean(np.exp(b), scale=np.exp(a)) for a, b in ((1.3, 0.5), (1.8, 0.2))]
     show(table.set_axis(["not treated", "treated"]).round(3))
     drawn = res.simulate(200, seed=1)

@@ -352,7 +352,10 @@ def quote(fits: dict[str, jg.Results]) -> None:
     print("\n## 7. A quote\n")
     person = {"area": "E", "power": "7", "vehicle_age": "2", "driver_age": "22", "bonus": "14", "model": "12"}
     new = pd.DataFrame([person | {"fuel": "diesel", "department": "75", "exposure": 1.0}])
-    rows = {name: fit.get_prediction(new).summary_frame().iloc[0, [0, 2, 3]].to_list() for name, fit in fits.items()}
+    rows = {
+        name: fit.get_prediction(new).summary_frame(obs=False).iloc[0, [0, 2, 3]].to_list()
+        for name, fit in fits.items()
+    }
     log = [fits[name].get_prediction(new, which="linear") for name in ("frequency", "severity")]
     mean, error = sum(part.predicted[0] for part in log), np.hypot(*(part.se[0] for part in log))
     rows["frequency x severity"] = list(np.exp(mean + error * np.array([0, -1.96, 1.96])))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ from jaxglm.errors import DataWarning, InputError, NotAvailableError
 from jaxglm.fitted import Fit
 from jaxglm.inference.hypotheses import HypothesisTest, outcome
 from jaxglm.inference.submodels import counted, score_statistic
-from jaxglm.kernels import Predictors, RowMap, Rows, Survey
+from jaxglm.kernels import Matrix, Predictors, Survey
 
 #: Numbers in both model matrices up to which it is looked at whether one holds the other.
 _SMALL = 4_000_000
@@ -22,16 +21,6 @@ _SMALL = 4_000_000
 _SPANNED = 1e-7
 #: Relative difference of two sums over the same rows.
 _SAME = 1e-9
-
-
-@dataclass(frozen=True)
-class _Whole(RowMap):
-    """Columns of all predictors (m, K, P) and offsets (m, K)."""
-
-    def map(self, model: Any, point: None, rows: Rows) -> dict[str, jax.Array]:
-        m = rows.y.shape[0]
-        theta = np.zeros(model.layout.n_coefficients)
-        return {"columns": model.layout.columns(rows.x, m), "offset": model.eta(rows, theta)}
 
 
 def check_comparable(a: Fit, b: Fit) -> None:
@@ -96,7 +85,7 @@ def check_nested(small: Fit, large: Fit, names: Callable[[Fit], set[str]], offse
             stacklevel=5,
         )
         return
-    a, b = (fit.rows.map_rows(_Whole(), fit.model, None) for fit in (small, large))
+    a, b = (fit.rows.map_rows(Matrix(), fit.model, None) for fit in (small, large))
     rows = a["offset"].size
     wanted = a["columns"].reshape(rows, -1)[:, small.rank.active]
     shift = (a["offset"] - b["offset"]).reshape(rows, 1)

@@ -48,12 +48,13 @@ class ArrayIntake:
     encoder : response.Encoder
     constant : bool
         Whether X itself has a constant column.
-    given : Given
     apart : bool
         Whether the columns are read one by one, as those of a frame or of an array in the order of Fortran lie.
     stored : Layout or None
         How columns are kept where that is not as they are; see :mod:`jaxglm.intake.compact`.
     precision : Precision
+    given : Given or None
+        None where the rows are not here.
     """
 
     columns: tuple[str, ...]
@@ -61,11 +62,11 @@ class ArrayIntake:
     beside: Beside
     family: Family
     encoder: response.Encoder
-    given: Given
     constant: bool = False
     apart: bool = False
     stored: Layout | None = None
     precision: Precision = FLOAT64
+    given: Given | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,7 +155,8 @@ class ArrayIntake:
             raise DataError("no rows are left to fit" + (": " + " ".join(more) if more else "; the data is empty"))
         apart = 0 < len(columns) <= MOST_APART and matrix.flags.f_contiguous and not matrix.flags.c_contiguous
         constant = not intercept and _has_constant(matrix)
-        intake = cls(columns, intercept, beside, family, coded, Given(n, table.index, positions), constant, apart)
+        given = Given(n, table.index, positions)
+        intake = cls(columns, intercept, beside, family, coded, constant, apart, given=given)
         draft = Taken(None, index, positions)
         if "trials" in extra:
             response.check_trials(numbers, extra["trials"], draft.name_row)

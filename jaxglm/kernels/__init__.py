@@ -25,7 +25,7 @@ from jaxglm.kernels.statistics import Closing, ClosingPoint, FitPoint, FitSums, 
 from jaxglm.kernels.survey import Facts, Survey
 from jaxglm.kernels.totals import Newton, Point, Totals
 from jaxglm.kernels.triangle import Triangle
-from jaxglm.kernels.values import Columns, Dependence, Observed, Predictions, Predictors, Residuals, Unsound
+from jaxglm.kernels.values import Columns, Dependence, Matrix, Observed, Predictions, Predictors, Residuals, Unsound
 
 __all__ = [
     "Alongside",
@@ -65,6 +65,7 @@ __all__ = [
     "Lanes",
     "LeverageMeat",
     "LeveragePoint",
+    "Matrix",
     "Meat",
     "Model",
     "Moments",

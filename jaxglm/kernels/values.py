@@ -20,6 +20,16 @@ class Columns(RowMap):
 
 
 @dataclass(frozen=True)
+class Matrix(RowMap):
+    """Columns of all predictors (m, K, P) and offsets (m, K)."""
+
+    def map(self, model: Model, point: None, rows: Rows) -> dict[str, jax.Array]:
+        m = rows.y.shape[0]
+        offset = jnp.zeros((m, model.layout.n_predictors)) if rows.offset is None else rows.offset
+        return {"columns": model.layout.columns(rows.x, m), "offset": offset}
+
+
+@dataclass(frozen=True)
 class Observed(RowMap):
     """Response, weights of both kinds and size (number of trials) of each row, each (m,)."""
 

@@ -246,11 +246,10 @@ def to_device(rows: Any) -> Any:
     """The rows on the default device; the user's memory is never aliased."""
 
     def place(a):
-        if a.ndim == 2:
-            ours = aligned_empty(a.shape, stored_type(a))
-            ours[...] = a
-            return jax.device_put(ours)
-        return jnp.array(a, dtype=stored_type(a), copy=True)
+        # Converted by NumPy: JAX would compile a program for it.
+        ours = aligned_empty(a.shape, stored_type(a))
+        ours[...] = a
+        return jax.device_put(ours)
 
     return jax.tree.map(place, rows)
 

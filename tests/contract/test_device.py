@@ -23,6 +23,7 @@ from jaxglm.design.base import Design
 from jaxglm.design.categorical import Coding
 from jaxglm.errors import Status
 from jaxglm.kernels import (
+    Alongside,
     Closing,
     ClosingPoint,
     Deletion,
@@ -30,7 +31,8 @@ from jaxglm.kernels import (
     FitPoint,
     Joint,
     Kernel,
-    Meat,
+    Level,
+    Loose,
     Model,
     Newton,
     NullSums,
@@ -39,7 +41,10 @@ from jaxglm.kernels import (
     Residuals,
     RowMap,
     Rows,
+    Setting,
+    Slopes,
     Statistics,
+    Tangent,
     row_terms,
 )
 from jaxglm.solvers import drive, newton
@@ -59,6 +64,16 @@ def table(p):
 
 #: Kernels for some families alone; name: (kernel, point, family).
 OF_SOME_FAMILIES = {"null model of a log link": (NullSums(), None, families.Poisson())}
+
+
+#: Kernels whose rows were put into a setting, and what is not kept of a fit.
+IN_A_SETTING = {
+    "level": (Level(n_groups=2), lambda p: jnp.zeros(p)),
+    "slopes": (Slopes(n_groups=2), lambda p: jnp.zeros(p)),
+    "tangent": (Tangent(n_groups=2), lambda p: jnp.zeros(p)),
+    "loose": (Loose(), lambda p: jnp.ones((p, 1))),
+    "alongside": (Alongside(), lambda p: None),
+}
 
 
 def concrete(cls):
@@ -86,7 +101,8 @@ def setting_of(family, designs) -> tuple[Model, Rows]:
     """A model and device rows, one pair of design and rows a predictor."""
     m, k = test_designs.M, len(designs)
     ones = np.ones(m)
-    rows = Rows(tuple(x for _, x in designs), ones, ones, ones, np.zeros((m, k)), {})
+    codes = {"firm": np.arange(m, dtype=np.int32) % 7, "year": np.arange(m, dtype=np.int32) % 3}
+    rows = Rows(tuple(x for _, x in designs), ones, ones, ones, np.zeros((m, k)), {}, codes)
     return jax.tree.map(jnp.asarray, (Model(family, Layout(tuple(d for d, _ in designs))), rows))
 
 
@@ -112,7 +128,10 @@ def whole(kernel, model, point, rows):
 
 def test_every_kernel_has_a_point():
     """What sums or maps rows must work on every source and platform, so it stands in the tables of the sources."""
-    seen, open_ = set(), [kernel for kernel, *_ in (*table(3).values(), *OF_SOME_FAMILIES.values())]
+    seen, open_ = (
+        set(),
+        [kernel for kernel, *_ in (*table(3).values(), *OF_SOME_FAMILIES.values(), *IN_A_SETTING.values())],
+    )
     while open_:
         kernel = open_.pop()
         seen.add(type(kernel))
@@ -164,6 +183,20 @@ def test_kernels_of_some_families_lower_for_gpus(name, x64):
     kernel, point, family = OF_SOME_FAMILIES[name]
     model, rows = setting_of(family, [every_kind()])
     lower(lambda rows: whole(kernel, model, point, rows), rows)
+
+
+@pytest.mark.parametrize("name", IN_A_SETTING)
+def test_kernels_of_margins_lower_for_gpus(name, x64):
+    kernel, point_of = IN_A_SETTING[name]
+    for make in SETTINGS.values():
+        model, rows = make()
+        group = jnp.arange(rows.y.shape[0]) % 2
+        put = rows._replace(x=Setting(rows.x, (rows.x, rows.x), rows.offset, rows.y, group))
+        point = point_of(model.layout.n_coefficients)
+        if isinstance(kernel, RowMap):
+            lower(lambda rows, m=model, p=point: kernel.map(m, p, rows), put)
+        else:
+            lower(lambda rows, m=model, p=point: whole(kernel, m, p, rows), put)
 
 
 def test_deletion_of_rows_with_two_predictors_lowers_for_gpus(x64):
@@ -359,7 +392,6 @@ def kernels_of_a_fit(p):
         "totals at the start": (Newton(), at._replace(start=np.asarray(True))),
         "statistics": (Statistics(), FitPoint(theta, np.asarray(0.1), np.asarray(1.0))),
         "closing": (Closing(), ClosingPoint(at, np.asarray(0.1), np.asarray(1.0))),
-        "meat": (Meat(), theta),
         "predictors": (Predictors(), theta),
         "residuals": (Residuals(), theta),
     }

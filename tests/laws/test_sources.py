@@ -33,6 +33,7 @@ from jaxglm.kernels import (
     Lanes,
     LeverageMeat,
     LeveragePoint,
+    Matrix,
     Meat,
     Moments,
     Movement,
@@ -139,6 +140,7 @@ def row_maps(p):
         "boundaries": (Boundaries(), None),
         "observed": (Observed(), None),
         "scores": (Scores(), theta),
+        "matrix": (Matrix(), None),
     }
 
 
