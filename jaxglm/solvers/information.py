@@ -49,7 +49,7 @@ class Information:
         unit = xp.eye(len(scale), dtype=matrix.dtype)
         scaled = xp.where(both, matrix / (scale[:, None] * scale[None, :]), unit)
         scaled = scaled + xp.where(active, damping, 0.0).astype(matrix.dtype) * unit
-        return cls(_cholesky(scaled), scale, active)
+        return cls(cholesky(scaled), scale, active)
 
     @classmethod
     def from_triangle(cls, triangle: jax.Array, active: jax.Array) -> Information:
@@ -127,7 +127,7 @@ def _product(a: jax.Array, b: jax.Array) -> jax.Array:
     return a @ b if namespace(a) is np else matmul(a, b)
 
 
-def _cholesky(matrix: jax.Array) -> jax.Array:
+def cholesky(matrix: jax.Array) -> jax.Array:
     """Lower factor; NaN where there is none."""
     if namespace(matrix) is jnp:
         return jnp.linalg.cholesky(matrix)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxglm.solvers.information import cholesky
+
 #: Residual of a column, relative to its length, that a Gram matrix still resolves.
 GRAM_TOLERANCE = 1e-6
 #: Residual below which a column is aliased (R's glm: qr tolerance 1e-11).
@@ -41,6 +43,11 @@ def from_gram(gram: np.ndarray, tolerance: float = GRAM_TOLERANCE) -> Rank:
     safe = np.where(length > 0, length, 1.0)
     work = gram / np.outer(safe, safe)
     p = len(length)
+    if p and length.all():
+        # Where every pivot is large there is nothing to decide.
+        whole = cholesky(work)
+        if np.isfinite(whole).all() and np.min(np.diagonal(whole)) > tolerance:
+            return full(p)
     lower = np.zeros((p, p))
     active = np.zeros(p, bool)
     doubtful = False
@@ -105,9 +112,8 @@ def resolution(matrix: np.ndarray, spread: np.ndarray) -> float:
     if not rounded.any():
         return 1.0
     length = np.sqrt(np.diagonal(matrix))
-    try:
-        lower = np.linalg.cholesky(matrix / np.outer(length, length))
-    except np.linalg.LinAlgError:
+    lower = cholesky(matrix / np.outer(length, length))
+    if not np.isfinite(lower).all():
         return 0.0
     left = (np.diagonal(lower) * length)[rounded] / spread[rounded]
     return float((left.min() / left.max()) ** 2)
