@@ -68,6 +68,29 @@ EXPECTED = {
         ],
         [],
     ),
+    "inference.py": (
+        [
+            "872 married women in Switzerland, 1981; 46% are in the labor force.",
+            "two or more 40 20 0.15 0.45",
+            "curvature problem 4 columns; most in age: chi2 30, adjusted p = 1.7e-07.",
+            "Likelihood ratio test: chi2(1) = 30.6, p = 3.1e-08; AIC 1057.6, now 1029.0;",
+            "A spline beside the parabola: p = 0.77.",
+            "most in age (p = 0.023), but p = 0.12 for the best of 5.",
+            "old -0.045 0.55 -0.25 0.004",
+            "highest at 34.3 years (standard error 1.5, by the delta method).",
+            "young[T.two or more] 0.109 0.0515 0.222 2.54e-09 0.0529 0.227",
+            "Wald chi2(3) = 57.0, p = 3e-12.",
+            "one - none -0.3069 0.0403 -0.3860 -0.2279",
+            "more of them 8 further (-1 to 18)",
+            "one 0.18 (0.12 to 0.24) 0.40 (0.29 to 0.50)",
+            "Sandwich (HC3) over plain standard errors: 0.97 (age) to 1.03 (old)",
+            "415 1 10.820 4 61.0 none 0 no 0.059 0.013",
+            "moves by 0.9 standard errors (odds ratio 0.11, then 0.078), the next by 0.3:",
+            "one 0.290 0.209 0.388 17 to 43",
+            "falls from 49% to 18% among Swiss and from 73% to 40% among foreign women",
+        ],
+        ["inference_effects.png", "inference_checks.png"],
+    ),
     "insurance.py": (
         [
             "60,000 simulated policies with 8 factors of 299 levels: 44,941 years of exposure, 3,845 claims.",
@@ -118,9 +141,10 @@ def test_example_runs(path, tmp_path):
         assert made.stat().st_size > 10_000, "the picture is all but empty"
 
 
-def test_stays_are_those_of_the_reference():
-    reference = ROOT / "tests" / "reference" / "shared" / "data" / "medpar.csv"
-    assert (ROOT / "examples" / "data" / "medpar.csv").read_bytes() == reference.read_bytes()
+@pytest.mark.parametrize("name", ["medpar.csv", "swisslabor.csv"])
+def test_data_is_that_of_the_reference(name):
+    reference = ROOT / "tests" / "reference" / "shared" / "data" / name
+    assert (ROOT / "examples" / "data" / name).read_bytes() == reference.read_bytes()
 
 
 def test_employees_are_those_of_the_reference():
