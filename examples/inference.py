@@ -94,8 +94,8 @@ def better_model(df: pd.DataFrame, line: jg.Results) -> jg.Results:
     share, gap = middle[df["old"] > 0].mean(), line.resid("response")[middle].mean()
     assert share > 0.75 and gap > 0
     say(f"""The line also hid what older children do (p = {old["line"]:.2f}, now {old["curve"]:.3f}): {share:.0%} of the
-        women who have some are 30 to 50, and at that age more take part than the line says, by {100 * gap:.0f} points. By
-        the curve the odds are highest at {peak["estimate"]:.1f} years (standard error {peak["std_error"]:.1f}, by the
+        women who have some are 30 to 50, and at that age more take part than the line says, by {100 * gap:.0f} points.
+        By the curve the odds are highest at {peak["estimate"]:.1f} years (standard error {peak["std_error"]:.1f}, by the
         delta method).""")
     return res
 
@@ -126,8 +126,8 @@ def effects(res: jg.Results) -> tuple[pd.DataFrame, pd.DataFrame]:
     more = res.margins("young", reference="sequential").frame().iloc[1]
     say(f"""Averages over these women: one young child takes {-100 * one["estimate"]:.0f} points off the probability
         (95% interval {-100 * one["conf_high"]:.0f} to {-100 * one["conf_low"]:.0f}), more of them
-        {-100 * more["estimate"]:.0f} further ({-100 * more["conf_high"]:.0f} to {-100 * more["conf_low"]:.0f}), 10% more
-        income about {-100 * income["estimate"] * np.log(1.1):.0f}; foreign women are
+        {-100 * more["estimate"]:.0f} further ({-100 * more["conf_high"]:.0f} to {-100 * more["conf_low"]:.0f}), 10%
+        more income about {-100 * income["estimate"] * np.log(1.1):.0f}; foreign women are
         {100 * foreign["estimate"]:.0f} ahead. The probability itself, if all had these children and this
         nationality:""")
     grid = res.predictions(at={"young": CHILDREN, "foreign": ["no", "yes"]}).frame()
@@ -189,11 +189,13 @@ def conclude(table: pd.DataFrame, made: pd.DataFrame, grid: pd.DataFrame) -> Non
     one, income, school = made.loc[("young", "one - none")], made.loc[("income", "dY/dX")], table.loc["education"]
     swiss, foreign = (grid[grid["foreign"] == v].set_index("young")["estimate"] for v in ("no", "yes"))
     assert one["conf_high"] < 0 and income["conf_high"] < 0 and school["p_value"] > 0.05
-    say(f"""Young children keep women out of the labor force, the first one most: with one the share in it falls from
-        {swiss["none"]:.0%} to {swiss["one"]:.0%} among Swiss and from {foreign["none"]:.0%} to {foreign["one"]:.0%}
-        among foreign women, everything else as it is. More income that is not from labor lowers it too. That schooling matters is not
-        shown (odds ratio {school["estimate"]:.2f} a year, {school["conf_low"]:.2f} to {school["conf_high"]:.2f}). These
-        are associations in one sample of 1981: who has children, and who wants to work, may have common causes.""")
+    assert swiss["none"] - swiss["one"] > swiss["one"] - swiss["two or more"]
+    say(f"""Women with young children are in the labor force far less often, and the first child counts most: with one it
+        is {swiss["one"]:.0%} instead of {swiss["none"]:.0%} of Swiss and {foreign["one"]:.0%} instead of
+        {foreign["none"]:.0%} of foreign women, all else as it is. More income that is not from labor goes the same way.
+        That schooling matters is not shown (odds ratio {school["estimate"]:.2f} a year, {school["conf_low"]:.2f} to
+        {school["conf_high"]:.2f}). These are associations in one sample of 1981: who has children, and who wants to
+        work, may have common causes.""")
 
 
 def draw(line: jg.Results, res: jg.Results, folder: Path) -> None:

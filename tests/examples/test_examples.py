@@ -87,7 +87,7 @@ EXPECTED = {
             "415 1 10.820 4 61.0 none 0 no 0.059 0.013",
             "moves by 0.9 standard errors (odds ratio 0.11, then 0.078), the next by 0.3:",
             "one 0.290 0.209 0.388 17 to 43",
-            "falls from 49% to 18% among Swiss and from 73% to 40% among foreign women",
+            "with one it is 18% instead of 49% of Swiss and 40% instead of 73% of foreign women,",
         ],
         ["inference_effects.png", "inference_checks.png"],
     ),
