@@ -95,8 +95,8 @@ def better_model(df: pd.DataFrame, line: jg.Results) -> jg.Results:
     assert share > 0.75 and gap > 0
     say(f"""The line also hid what older children do (p = {old["line"]:.2f}, now {old["curve"]:.3f}): {share:.0%} of the
         women who have some are 30 to 50, and at that age more take part than the line says, by {100 * gap:.0f} points.
-        By the curve the odds are highest at {peak["estimate"]:.1f} years (standard error {peak["std_error"]:.1f}, by the
-        delta method).""")
+        By the curve the odds are highest at {peak["estimate"]:.1f} years (standard error {peak["std_error"]:.1f}, by
+        the delta method).""")
     return res
 
 
@@ -190,8 +190,8 @@ def conclude(table: pd.DataFrame, made: pd.DataFrame, grid: pd.DataFrame) -> Non
     swiss, foreign = (grid[grid["foreign"] == v].set_index("young")["estimate"] for v in ("no", "yes"))
     assert one["conf_high"] < 0 and income["conf_high"] < 0 and school["p_value"] > 0.05
     assert swiss["none"] - swiss["one"] > swiss["one"] - swiss["two or more"]
-    say(f"""Women with young children are in the labor force far less often, and the first child counts most: with one it
-        is {swiss["one"]:.0%} instead of {swiss["none"]:.0%} of Swiss and {foreign["one"]:.0%} instead of
+    say(f"""Women with young children are in the labor force far less often, and the first child counts most: with one
+        it is {swiss["one"]:.0%} instead of {swiss["none"]:.0%} of Swiss and {foreign["one"]:.0%} instead of
         {foreign["none"]:.0%} of foreign women, all else as it is. More income that is not from labor goes the same way.
         That schooling matters is not shown (odds ratio {school["estimate"]:.2f} a year, {school["conf_low"]:.2f} to
         {school["conf_high"]:.2f}). These are associations in one sample of 1981: who has children, and who wants to
