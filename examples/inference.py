@@ -206,7 +206,8 @@ def draw(line: jg.Results, res: jg.Results, folder: Path) -> None:
     res.plot.effect("young", by="foreign", points=False, ax=axes[1, 0])
     res.plot.coefficients(exponentiate=True, only=SHOWN, ax=axes[1, 1])
     for ax in axes.flat[:3]:
-        ax.set(ylim=(-0.11, 1.11), ylabel="Probability of being in the labor force")
+        ax.set_ylabel("Probability of being in the labor force")
+    axes[1, 0].set_ylim(0, 1)
     titles = ("First model: a straight line in age", "Last model: a curve", "Young children", "Odds ratios")
     for ax, text in zip(axes.flat, titles, strict=True):
         ax.set_title(text, loc="left")

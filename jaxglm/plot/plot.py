@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Plot:
     """Pictures of one fitted model; each method returns matplotlib axes and takes `ax=` to draw on given ones.
 
-    Nothing is shown and no setting of matplotlib is changed.
+    Only :meth:`diagnostics` makes a figure of its own. Nothing is shown and no setting of matplotlib is changed.
 
     Attributes
     ----------

@@ -39,7 +39,7 @@ class Answers:
         return tests.wald_test(self, hypothesis, test)
 
     def lr_test(self, other: Results) -> HypothesisTest:
-        """Likelihood ratio test of the smaller of two nested fits to the same rows."""
+        """Likelihood ratio test of the smaller of two nested fits to the same rows, whichever is given as `other`."""
         return tests.lr_test(self, other)
 
     def score_test(self, added: Any) -> HypothesisTest:
@@ -53,9 +53,10 @@ class Answers:
     def anova(self, type: int = 1, test: str | None = None) -> pd.DataFrame:
         """Analysis of deviance by term: type 1 (in order, as R's ``anova``) or 2 (as ``car::Anova``).
 
-        `test`: "Chisq", "F" or "Rao"; by default Chisq where the dispersion is known, else F. Other parameters such as
-        alpha are estimated anew; resid_deviance is then minus twice the log-likelihood. Under a robust covariance these
-        are Wald tests, without deviances.
+        Columns `df deviance df_resid resid_deviance statistic p_value`; submodels are fitted for it. `test`: "Chisq",
+        "F" or "Rao"; by default Chisq where the dispersion is known, else F. Where alpha or the like is estimated, each
+        submodel has its own, and resid_deviance is minus twice the log-likelihood. Under a robust covariance these are
+        Wald tests, without deviances.
         """
         return tests.anova_of(self, type, test)
 

@@ -16,7 +16,7 @@ class Figures:
 
     @property
     def llf(self) -> float:
-        """Log-likelihood in nats; NaN under prob_weights."""
+        """Log-likelihood in nats; NaN for quasi families and under prob_weights."""
         return self.fit.llf
 
     @property
@@ -41,7 +41,7 @@ class Figures:
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, the dispersion counted where it is estimated."""
+        """Akaike's criterion, an estimated dispersion counted as a parameter; NaN where llf is."""
         return likelihood.aic(self.fit)
 
     @property

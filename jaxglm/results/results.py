@@ -80,6 +80,7 @@ class Results(Answers, Figures):
         method : {"wald", "profile"}
             Estimate -+ quantile times standard error; or where the likelihood, maximized over all else, has fallen as
             far as the quantile says: the same under every parameterization, and infinite where separation makes it so.
+            A profile needs the rows, and a covariance that trusts the likelihood.
         """
         return tidy.conf_int(self, alpha, method)
 
@@ -113,7 +114,7 @@ class Results(Answers, Figures):
 
     @property
     def linear_predictor(self) -> pd.Series:
-        """eta of each fitted row, offset included."""
+        """Linear predictor of the mean of each fitted row, offset included."""
         return self.labels.rows(residuals.linear_predictor(self.fit)[:, 0], "linear_predictor")
 
     def resid(self, kind: str = "deviance", *, seed: int = 0) -> pd.Series:
@@ -169,8 +170,9 @@ class Results(Answers, Figures):
     ) -> PredictionResults:
         """Predictions with standard errors and intervals; ``.summary_frame(alpha)`` gives a frame.
 
-        New observations have ``.quantile(q)``, ``.cdf(y)`` and ``.probability(values)``, binomial ones in `trials`
-        (column name, number or array; the column that the fit named, else 1).
+        Of a new observation there are ``.obs_int(alpha)``, ``.quantile(q)``, ``.cdf(y)`` and ``.probability(values)``.
+        Binomial ones are shares of `trials` (column name, number or array); by default of the column that the fit
+        named, else of 1.
         """
         return predicted.get_prediction(self, newdata, which, offset, exposure, unseen, trials)
 
@@ -182,7 +184,7 @@ class Results(Answers, Figures):
     def tidy(
         self, conf_int: bool = False, alpha: float = 0.05, exponentiate: bool = False, method: str = "wald"
     ) -> pd.DataFrame:
-        """One row a coefficient, as broom's tidy; its intervals of a glm are those of ``method="profile"``."""
+        """One row a coefficient, as broom's tidy, whose intervals of a glm are those of ``method="profile"``."""
         return tidy.tidy(self, conf_int, alpha, exponentiate, method)
 
     def glance(self) -> pd.DataFrame:
@@ -195,7 +197,7 @@ class Results(Answers, Figures):
 
     @property
     def plot(self) -> Plot:
-        """Pictures: ``res.plot.effect("x")``."""
+        """Pictures: ``res.plot.effect("x")``, ``coefficients()``, ``diagnostics()`` and others; see :class:`Plot`."""
         return Plot(self)
 
     def __repr__(self) -> str:
