@@ -179,8 +179,9 @@ def predict(res: jg.Results) -> None:
         one.summary_frame(obs=False).drop(columns="mean_se").set_axis(["probability", "from", "to"], axis=1).round(3)
     )
     show(table.assign(of_100=[f"{a:.0f} to {b:.0f}" for a, b in zip(low, high, strict=True)]).set_axis(CHILDREN))
-    say(f"""Swiss women of 30 with 9 years of school. from and to (95%) say how well the probability is known; of_100,
-        how many of 100 such women take part, chance counted too. The file of {size / 1024:.0f} KB holds no rows.""")
+    say(f"""Swiss women of 30, 9 years of school, income 10.7, no older child. from and to (95%) say how well the
+        probability is known; of_100, how many of 100 such women take part, chance counted too. The file has
+        {size / 1024:.0f} KB and no rows.""")
 
 
 def conclude(table: pd.DataFrame, made: pd.DataFrame, grid: pd.DataFrame) -> None:
