@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jaxglm import precision
-from jaxglm.errors import InputError, NotAvailableError, near
+from jaxglm.errors import InputError, NotAvailableError, near, no_rows
 from jaxglm.fitted import Fit
 from jaxglm.inference.predict import values
 from jaxglm.kernels import Anscombe, Predictors, Residuals, Tails
@@ -24,7 +24,7 @@ _WORDS = {
 def need_rows(fit: Fit, what: str):
     """The source of a fit, or an error that says how to keep it."""
     if fit.source is None:
-        raise NotAvailableError(f"{what} needs the fitted rows, which were not kept; refit with keep_data=True")
+        raise no_rows(what)
     return fit.rows
 
 

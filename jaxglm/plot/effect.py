@@ -79,7 +79,7 @@ def draw(
     InputError
         The column is not part of the model, or has too many levels for `by`.
     NotAvailableError
-        The columns were not kept (a stream, or keep_data=False).
+        The columns were not kept (a stream, keep_data=False, or a result from a file).
 
     Notes
     -----
@@ -98,7 +98,8 @@ def draw(
     table = results.intake.observed(results.fit)
     if table is None:
         raise NotAvailableError(
-            "plot.effect() needs the columns of the data, which were not kept (a stream, or keep_data=False)"
+            "plot.effect() needs the columns of the data, which were not kept (a stream, keep_data=False, or a result "
+            "from a file)"
         )
     needed = [name for name in results.intake.needs if name in table.names]
     _check(table, needed, variable, by, at or {})

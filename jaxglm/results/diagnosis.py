@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from jaxglm.errors import NO_ROWS
 from jaxglm.inference.checks import CHECKS, Finding, Subject
 from jaxglm.inference.gather import gather
 from jaxglm.results.labels import aliased, as_text, separated
@@ -112,7 +113,7 @@ class Diagnosis:
 def diagnose(res: Results) -> Diagnosis:
     """See :meth:`jaxglm.results.results.Results.diagnose`."""
     fit, labels = res.fit, res.labels
-    gathered = "It needs the fitted rows, which were not kept; refit with keep_data=True."
+    gathered = f"It needs {NO_ROWS}."
     if not fit.status.converged:
         gathered = "The estimates are no maximum of the likelihood; see above, and ask again once they are."
     elif fit.source is not None:

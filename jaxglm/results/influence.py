@@ -127,7 +127,7 @@ class Influence:
         return pd.DataFrame(found, index=self.labels.row_index(self.fit.n_rows)[position])
 
     def __repr__(self) -> str:
-        p = int(self.fit.active[deletion.blocks(self.fit)[0]].sum())
+        p = deletion.ranks(self.fit)[0]
         head = (
             f"Influence of {self.fit.n_rows:,} rows; the largest by Cook's distance (4 / n is {4 / self.fit.nobs:.2g}, "
         )

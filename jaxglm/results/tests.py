@@ -235,7 +235,7 @@ def _wald_table(
 
 
 def _robust(res: Results) -> bool:
-    return res.covariance.kind != "nonrobust" or res.fit.options.probability_weights
+    return res.covariance.robust
 
 
 def _check_results(models: Sequence[Any]) -> None:
