@@ -79,7 +79,8 @@ def draw(
     InputError
         The column is not part of the model, or has too many levels for `by`.
     NotAvailableError
-        The columns were not kept (a stream, keep_data=False, or a result from a file).
+        The columns were not kept (a stream, keep_data=False, or a result from a file), or an aliased column moves
+        with this one.
 
     Notes
     -----
@@ -108,6 +109,11 @@ def draw(
     except UnseenLevelError:
         # Numbers that the formula takes as a factor have no values between its levels.
         plan = _plan(results, _with_factors(results, table, needed), needed, variable, by, at or {}, alpha)
+    if not any(np.isfinite(curve["mean"]).any() for curve in plan.curves):
+        raise NotAvailableError(
+            f"the aliased fit does not determine the mean at other values of {variable!r} with all else held; drop the "
+            "aliased terms from the formula"
+        )
     ax = new_axes(ax)
     notes = _points(ax, results, plan.column, plan.levels) if points else ()
     draw_curves(ax, plan.grid, plan.curves, plan.levels, [LINE] if by is None else COLORS)

@@ -73,13 +73,15 @@ class Diagnosis:
 
     def _lines(self) -> list[tuple[str, str, str]]:
         """Check, verdict, and all that is said of it."""
-        found = []
+        found, last = [], ""
         for finding, rows in zip(self.findings, self.named, strict=True):
             figure = finding.figure
             if rows:
                 figure += f"; row{'s' if len(rows) > 1 else ''} " + ", ".join(map(str, rows))
             parts = [part for part in (figure, finding.remedy) if part]
-            found.append((finding.check, finding.verdict, ". ".join(parts) if len(parts) > 1 else "".join(parts)))
+            words = ". ".join(parts)
+            found.append((finding.check, finding.verdict, "As above." if words and words == last else words))
+            last = words
         return found
 
     def as_text(self) -> str:
@@ -130,4 +132,4 @@ def diagnose(res: Results) -> Diagnosis:
     index = labels.row_index(fit.n_rows)
     named = tuple(tuple(index[list(finding.rows)]) for finding in findings)
     family = fit.model.family
-    return Diagnosis(f"Checks of a {family.title} model ({family.link_title})", findings, named)
+    return Diagnosis(f"Checks of the model (family {family.title}, link {family.link_title})", findings, named)

@@ -238,7 +238,7 @@ def robust(res, kind="HC0"):
 
 def test_robust_covariances_give_wald_tables(plain):
     res = robust(plain)
-    assert res.drop1().columns.name == "drop1, Wald Chisq (HC0)"
+    assert res.drop1().columns.name == "drop1, Wald Chisq, HC0"
     v = plain.cov_params()
     b = plain.params
 
