@@ -21,6 +21,7 @@ from jaxglm.families import Family
 from jaxglm.fitted import Fit
 from jaxglm.inference import intervals
 from jaxglm.inference.covariance import Covariance
+from jaxglm.inference.residuals import as_draws
 from jaxglm.kernels import Spread
 from jaxglm.precision import Tiered
 from jaxglm.sources import Source, bucket
@@ -180,12 +181,12 @@ def forecast(fit: Fit, covariance: Covariance, source: Source) -> Forecast:
     """The distribution of a new observation with the predictors of each row of a source; cost O(m P^2)."""
     clean = np.where(np.isnan(covariance.matrix), 0.0, covariance.matrix)
     with precision.scope():
-        made = source.map_rows(Spread(), fit.model, (fit.coefficients, clean, np.asarray(fit.scale)))
-    phi = np.full(len(made["phi"]), fit.scale) if fit.options.probability_weights else made["phi"]
+        rows, phi = as_draws(fit, source)
+        made = rows.map_rows(Spread(), fit.model, (fit.coefficients, clean, phi))
     # Whatever law the tests use: a known dispersion has no distribution, an estimated one that of its own estimate.
     plain = fit.model.family.dispersion_known or np.isinf(covariance.df)
     df = np.inf if plain else fit.df_resid
-    return Forecast(fit.model.family, made["eta"], made["covariance"], phi, made["aux"], df)
+    return Forecast(fit.model.family, made["eta"], made["covariance"], made["phi"], made["aux"], df)
 
 
 def _mixture(family: Family, nodes: tuple, y, eta, root, phi, aux) -> jax.Array:

@@ -120,7 +120,7 @@ def draw(
     if not points:
         _rug(ax, plan.column, plan.levels)
     elif not notes[1:]:
-        notes += (_limit(ax, max(np.nanmax(c["mean_ci_upper"]) for c in plan.curves)),)
+        notes += (_limit(ax, np.nanmax([c[["mean", "mean_ci_upper"]] for c in plan.curves])),)
     label_axes(ax, variable, mean_words(results, "Mean", "Probability"))
     tidy_axes(ax)
     plain_ticks(ax)

@@ -65,7 +65,7 @@ def draw(results: Any, *, label: int = 5, ax: Axes | None = None) -> Axes:
     p = ranks(results.fit)[0]
     residual = standardized(hat, cook, results.resid("response").to_numpy(), p)
     if not np.isfinite(residual).any():
-        raise NotAvailableError("every row has leverage 1: the model fits each row by a coefficient of its own")
+        raise NotAvailableError("the model fits every row exactly, so there are no standardized residuals")
     ax = new_axes(ax)
     draw_rows(ax, hat, residual, cook, p, [str(i) for i in found.hat.index], label)
     own = int(np.sum(hat > _FULL))

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import jaxglm as jg
 
@@ -104,6 +105,48 @@ def test_a_row_that_alone_determines_a_coefficient_has_no_jackknife(precision):
     with pytest.warns(jg.DataWarning, match="HC3 is not defined"):
         assert res.with_cov("HC3").bse.isna().all()
     assert res.influence().hat[7] == 1.0
+
+
+@pytest.mark.parametrize("formula, rows", [("y ~ x", N), ("z ~ x + t", 3)])
+def test_an_exact_fit_leaves_nothing_to_test(formula, rows):
+    """NaN or a plain error, whether the dispersion is 0 or there are no degrees of freedom."""
+    res = jg.glm(formula, DATA.assign(y=1 + 2 * DATA["x"])[:rows])
+    for ask in (lambda: res.wald_test("x").p_value, lambda: res.wald_test("x", "Chisq").p_value):
+        assert np.isnan(ask())
+    if rows == N:
+        assert np.isnan(res.score_test("z").p_value)
+    for draw in (res.plot.qq, res.plot.influence):
+        with pytest.raises(jg.NotAvailableError, match="exactly"):
+            draw()
+    res.plot.effect("x").figure.clear()
+    str(res.summary()), str(res.diagnose()), repr(res.influence()), repr(res.margins()), res.anova(), res.drop1()
+
+
+# -- weights -----------------------------------------------------------------------------------------------------------
+
+
+def test_probability_weights_have_no_unit():
+    """Scaled, they change neither the distribution of an observation nor anything made of it; equal, they do nothing."""
+    data = DATA.assign(y=rng.gamma(2.0, np.exp(0.2 * DATA["x"]) / 2), tenfold=10 * DATA["t"], same=4.0)
+    plain, *weighted = (jg.glm("y ~ x + f", data, "gamma", link="log", prob_weights=name)
+                        for name in (None, "t", "tenfold", "same"))  # fmt: skip
+    for ask in (
+        lambda res: res.get_prediction(NEW).summary_frame(),
+        lambda res: res.get_prediction().obs_int(),
+        lambda res: res.resid("quantile"),
+        lambda res: res.simulate(2, seed=0),
+        lambda res: res.margins().frame()[["estimate", "std_error"]],
+        lambda res: res.influence().frame()[["hat", "cooks_distance", "dffits", "resid_studentized"]],
+    ):
+        np.testing.assert_allclose(ask(weighted[1]), ask(weighted[0]), rtol=SAME)
+    equal = weighted[2]
+    np.testing.assert_allclose(equal.resid("quantile"), plain.resid("quantile"), rtol=SAME)
+    for ask in (lambda of: of.quantile(0.9, plug_in=True), lambda of: of.cdf(2.0)):
+        np.testing.assert_allclose(ask(equal.get_prediction(NEW)), ask(plain.get_prediction(NEW)), rtol=SAME)
+    # The dispersion of an observation is that of all, whatever its own weight.
+    res, phi = weighted[0], weighted[0].scale * N / data["t"].sum()
+    tail = stats.gamma.cdf(data["y"], 1 / phi, scale=phi * res.fittedvalues)
+    np.testing.assert_allclose(res.resid("quantile"), stats.norm.ppf(tail), rtol=SEARCHED)
 
 
 # -- one covariance for all --------------------------------------------------------------------------------------------
