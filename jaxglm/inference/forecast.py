@@ -28,6 +28,8 @@ from jaxglm.sources import Source, bucket
 
 #: Rows of one call of compiled code.
 _ROWS = 4096
+#: Evaluations of a call that code is compiled quickly for; a quantile takes about 25 calls.
+_FEW = 2**11
 #: Nodes over one predictor, over each of two, over more of them together, and over the dispersion.
 _NODES, _EACH, _POINTS, _SCALES = 11, 7, 128, 5
 #: Relative width of the bracket at which a quantile of a continuous distribution is accepted.
@@ -167,7 +169,7 @@ class Forecast:
                 some = np.concatenate([at, np.full(_filled(size) - size, at[0])])
                 points = np.concatenate([y[start : start + size], np.full(len(some) - size, y[start])])
                 given = (self.eta[some], self._roots[some], self.phi[some], {n: v[some] for n, v in self.aux.items()})
-                mix = _mix.quick if len(some) * len(nodes[1]) <= 2**14 else _mix
+                mix = _mix.quick if len(some) * len(nodes[1]) <= _FEW else _mix
                 out[start : start + size] = np.asarray(mix(self.family, nodes, points, *given))[:size]
         return out
 
