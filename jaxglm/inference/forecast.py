@@ -248,11 +248,16 @@ def _spread_points(k: int) -> np.ndarray:
 
 
 def _least_whole(enough: Callable[[np.ndarray, np.ndarray], np.ndarray], n: int, first: np.ndarray) -> np.ndarray:
-    """The least whole number >= 0 for which `enough` holds, for each of n rows; inf where it is beyond 2**53."""
+    """The least whole number >= 0 for which `enough` holds, for each of n rows; inf where it is out of reach.
+
+    That is beyond 2**26 and 2**16 times the first guess: estimates so uncertain (separation) have no upper end, and the
+    distribution functions of such large counts take very long.
+    """
     low, high = np.full(n, -1.0), np.minimum(first, _LARGEST)
+    reach = np.minimum(np.maximum(2.0**26, 2.0**16 * first), _LARGEST)
     short = np.arange(n)
     while (short := short[~enough(high[short], short)]).size:
-        low[short], high[short] = high[short], np.where(high[short] < _LARGEST, 2.0 * high[short], np.inf)
+        low[short], high[short] = high[short], np.where(high[short] < reach[short], 2.0 * high[short], np.inf)
         short = short[np.isfinite(high[short])]
     while (wide := np.flatnonzero(np.isfinite(high) & (high - low > 1.0))).size:
         middle = np.floor((low[wide] + high[wide]) / 2.0)

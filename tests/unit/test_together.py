@@ -123,6 +123,14 @@ def test_an_exact_fit_leaves_nothing_to_test(formula, rows):
     assert all(str(ask()) for ask in (res.summary, res.diagnose, res.influence, res.predictions, res.anova, res.drop1))
 
 
+def test_counts_without_an_upper_end():
+    """Every response is 0, so the mean is as good as unknown upwards."""
+    with pytest.warns(jg.SeparationWarning):
+        res = jg.glm("y ~ x", DATA.assign(y=0), "poisson")
+    found = res.get_prediction(NEW).summary_frame()
+    assert (found["obs_ci_lower"] == 0).all() and np.isinf(found["obs_ci_upper"]).all()
+
+
 # -- weights -----------------------------------------------------------------------------------------------------------
 
 
