@@ -141,3 +141,12 @@ def near(name: str, known: Iterable[str]) -> str:
 def row_count(n: int) -> str:
     """ "1 row" or "1,234 rows"."""
     return f"{n:,} row" + ("" if n == 1 else "s")
+
+
+#: Why the rows of a fit are not at hand, and what to do.
+NO_ROWS = "the fitted rows, which were not kept (files of save() never hold them); refit with keep_data=True"
+
+
+def no_rows(what: str) -> NotAvailableError:
+    """The error that `what` cannot be had without the fitted rows."""
+    return NotAvailableError(f"{what} needs {NO_ROWS}")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxglm import precision
-from jaxglm.errors import DataError, NotAvailableError, Status
+from jaxglm.errors import DataError, Status, no_rows
 from jaxglm.kernels import Careful, FitPoint, FitSums, Kernel, Model, Statistics
 from jaxglm.precision import FLOAT64, Precision, host
 from jaxglm.solvers.information import Information
@@ -113,7 +113,7 @@ class Fit:
             The user changed them.
         """
         if self.source is None:
-            raise NotAvailableError("this needs the fitted rows, which were not kept; refit with keep_data=True")
+            raise no_rows("this")
         if self.source.aliased and self.witness is not None:
             with precision.scope():
                 unchanged = self.witness.agrees(self.source, self.model)
@@ -123,6 +123,11 @@ class Fit:
                     "refit, or give the fit a copy"
                 )
         return self.source
+
+    @property
+    def alone(self) -> float:
+        """Leverage that rounding cannot tell from 1, that of a row which alone determines a coefficient."""
+        return 1.0 - max(1e-10, 1e3 * self.options.precision.eps)
 
     @property
     def active(self) -> np.ndarray:

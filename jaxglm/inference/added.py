@@ -77,7 +77,8 @@ def add_columns(fit: Fit, source: Source, values: Sequence[np.ndarray], names: t
         if not new.any():
             named = ", ".join(dict.fromkeys(names))
             raise InputError(f"the model gains nothing from {named}: its own columns give them already")
-        statistic = score_statistic(wide, fit, theta, active, longer) / fit.scale
+        # An exact fit leaves nothing to divide by.
+        statistic = score_statistic(wide, fit, theta, active, longer) / (fit.scale or np.nan)
     there = {name for name, counts in zip(names, new[~old], strict=True) if counts}
     gone = [name for name in dict.fromkeys(names) if name not in there]
     notes = (f"  (left out, as the others give them: {', '.join(gone)})",) if gone else ()

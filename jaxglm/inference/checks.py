@@ -14,6 +14,7 @@ from jaxglm.errors import Status
 from jaxglm.fitted import Fit
 from jaxglm.inference import collinearity
 from jaxglm.inference.gather import Gathered
+from jaxglm.inference.intervals import p_values
 
 #: p-values below which something deserves a look, and is a problem.
 LOOK, PROBLEM = 0.05, 0.001
@@ -196,7 +197,7 @@ def zeros(s: Subject) -> Finding:
     if not variance > 1e-8 * expected:
         return Finding(name, figure, "not judged", "The number of zeros does not vary under this model.")
     z = (observed - expected) / np.sqrt(variance)
-    p = rows.p_value(z, np.inf)
+    p = float(p_values(np.asarray(z), np.inf))
     verdict = _by_p(p)
     remedy = ""
     if verdict != "ok" and z > 0:

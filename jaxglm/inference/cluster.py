@@ -146,7 +146,7 @@ class Cluster(Estimator):
 
     def note(self, fit: Fit, beside: tuple[Way, ...]) -> str:
         factor = "G/(G-1)" if fit.options.probability_weights else "G/(G-1) (n-1)/(n-k)"
-        return f"Standard errors allow for dependence within clusters; small-sample factor {factor}."
+        return f"Standard errors allow for dependence within clusters; factor {factor}."
 
 
 def _name(value: Any) -> str:

@@ -21,12 +21,15 @@ from jaxglm.families import Family
 from jaxglm.fitted import Fit
 from jaxglm.inference import intervals
 from jaxglm.inference.covariance import Covariance
+from jaxglm.inference.residuals import as_draws
 from jaxglm.kernels import Spread
 from jaxglm.precision import Tiered
 from jaxglm.sources import Source, bucket
 
 #: Rows of one call of compiled code.
 _ROWS = 4096
+#: Evaluations of a call that code is compiled quickly for; a quantile takes about 25 calls.
+_FEW = 2**11
 #: Nodes over one predictor, over each of two, over more of them together, and over the dispersion.
 _NODES, _EACH, _POINTS, _SCALES = 11, 7, 128, 5
 #: Relative width of the bracket at which a quantile of a continuous distribution is accepted.
@@ -166,7 +169,7 @@ class Forecast:
                 some = np.concatenate([at, np.full(_filled(size) - size, at[0])])
                 points = np.concatenate([y[start : start + size], np.full(len(some) - size, y[start])])
                 given = (self.eta[some], self._roots[some], self.phi[some], {n: v[some] for n, v in self.aux.items()})
-                mix = _mix.quick if len(some) * len(nodes[1]) <= 2**14 else _mix
+                mix = _mix.quick if len(some) * len(nodes[1]) <= _FEW else _mix
                 out[start : start + size] = np.asarray(mix(self.family, nodes, points, *given))[:size]
         return out
 
@@ -180,12 +183,12 @@ def forecast(fit: Fit, covariance: Covariance, source: Source) -> Forecast:
     """The distribution of a new observation with the predictors of each row of a source; cost O(m P^2)."""
     clean = np.where(np.isnan(covariance.matrix), 0.0, covariance.matrix)
     with precision.scope():
-        made = source.map_rows(Spread(), fit.model, (fit.coefficients, clean, np.asarray(fit.scale)))
-    phi = np.full(len(made["phi"]), fit.scale) if fit.options.probability_weights else made["phi"]
+        rows, phi = as_draws(fit, source)
+        made = rows.map_rows(Spread(), fit.model, (fit.coefficients, clean, phi))
     # Whatever law the tests use: a known dispersion has no distribution, an estimated one that of its own estimate.
     plain = fit.model.family.dispersion_known or np.isinf(covariance.df)
     df = np.inf if plain else fit.df_resid
-    return Forecast(fit.model.family, made["eta"], made["covariance"], phi, made["aux"], df)
+    return Forecast(fit.model.family, made["eta"], made["covariance"], made["phi"], made["aux"], df)
 
 
 def _mixture(family: Family, nodes: tuple, y, eta, root, phi, aux) -> jax.Array:
@@ -245,11 +248,16 @@ def _spread_points(k: int) -> np.ndarray:
 
 
 def _least_whole(enough: Callable[[np.ndarray, np.ndarray], np.ndarray], n: int, first: np.ndarray) -> np.ndarray:
-    """The least whole number >= 0 for which `enough` holds, for each of n rows; inf where it is beyond 2**53."""
+    """The least whole number >= 0 for which `enough` holds, for each of n rows; inf where it is out of reach.
+
+    That is beyond 2**26 and 2**16 times the first guess: estimates so uncertain (separation) have no upper end, and the
+    distribution functions of such large counts take very long.
+    """
     low, high = np.full(n, -1.0), np.minimum(first, _LARGEST)
+    reach = np.minimum(np.maximum(2.0**26, 2.0**16 * first), _LARGEST)
     short = np.arange(n)
     while (short := short[~enough(high[short], short)]).size:
-        low[short], high[short] = high[short], np.where(high[short] < _LARGEST, 2.0 * high[short], np.inf)
+        low[short], high[short] = high[short], np.where(high[short] < reach[short], 2.0 * high[short], np.inf)
         short = short[np.isfinite(high[short])]
     while (wide := np.flatnonzero(np.isfinite(high) & (high - low > 1.0))).size:
         middle = np.floor((low[wide] + high[wide]) / 2.0)

@@ -12,7 +12,7 @@ from jaxglm import precision
 from jaxglm.fitted import Fit
 from jaxglm.inference import influence
 from jaxglm.inference.covariance import degrees_of_freedom
-from jaxglm.inference.intervals import p_values
+from jaxglm.inference.intervals import chi2_p_value, p_values
 from jaxglm.kernels import Added, AddedPoint, Moments, Outcomes
 from jaxglm.precision import host
 from jaxglm.sources import Source
@@ -77,11 +77,6 @@ class Gathered:
     hosmer: tuple[float, float, float] | None = None
     no_hosmer: str = ""
     influence: Influenced | None = None
-
-    @staticmethod
-    def p_value(statistic: float, df: float) -> float:
-        """Two-sided, normal or Student t."""
-        return float(p_values(np.asarray(statistic), df))
 
 
 def gather(fit: Fit, numeric: Mapping[str, int], weighted: bool) -> Gathered:
@@ -181,8 +176,6 @@ def hosmer(fit: Fit, source: Source, groups: int = GROUPS) -> tuple[float, float
     Groups end at the quantiles of the fitted means, as in R's ``ResourceSelection::hoslem.test``; ends that coincide
     are one. Of more than a million rows the quantiles are those of rows at equal distances.
     """
-    from scipy import special
-
     stride = -(-fit.n_rows // _KEPT)
     kept, start = [], 0
     for part in influence.each(source, Outcomes(), fit.model, fit.coefficients):
@@ -202,7 +195,7 @@ def hosmer(fit: Fit, source: Source, groups: int = GROUPS) -> tuple[float, float
     with np.errstate(all="ignore"):
         parts = np.where(gap > 0, gap / expected + gap / (total - expected), 0.0)
     chi2, df = float(np.sum(parts)), float(count - 2)
-    return chi2, df, float(special.chdtrc(df, chi2)) if df > 0 else np.nan
+    return chi2, df, chi2_p_value(chi2, df)
 
 
 def quantiles(values: np.ndarray, freq: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -222,7 +215,7 @@ def quantiles(values: np.ndarray, freq: np.ndarray, shares: np.ndarray) -> np.nd
 
 def _influence(fit: Fit, source: Source) -> Influenced:
     """One pass over the rows, of which only the worst are kept."""
-    n, rank = fit.nobs, int(fit.active[influence.blocks(fit)[0]].sum())
+    n, rank = fit.nobs, influence.ranks(fit)[0]
     counts, most, start = np.zeros(4, int), 0.0, 0
     position, size = np.empty(0, int), np.empty(0)
     for part in influence.chunks(fit, source):

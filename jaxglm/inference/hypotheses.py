@@ -162,7 +162,8 @@ def quadratic(distance: np.ndarray, variance: np.ndarray, covariance: Covariance
     if len(distance) == 0:
         return 0.0
     size = np.sqrt(np.diagonal(variance))
-    scaled = variance / np.outer(size, size)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = variance / np.outer(size, size)
     if not np.isfinite(scaled).all():
         return np.nan
     try:

@@ -35,12 +35,7 @@ def point_of(fit: Fit) -> DeletionPoint:
     with precision.scope(), np.errstate(all="ignore"):
         root = np.asarray(fit.bread.root())
         metric = None if len(fit.model.layout.designs) == 1 else _metric(fit, root @ root.T)
-    return DeletionPoint(fit.coefficients, root, metric, np.asarray(observed), np.asarray(_alone(fit)))
-
-
-def _alone(fit: Fit) -> float:
-    """Leverage that cannot be told from 1."""
-    return 1.0 - max(1e-10, 1e3 * fit.options.precision.eps)
+    return DeletionPoint(fit.coefficients, root, metric, np.asarray(observed), np.asarray(fit.alone))
 
 
 def _metric(fit: Fit, inverse: np.ndarray) -> np.ndarray:
@@ -59,6 +54,11 @@ def blocks(fit: Fit) -> list[np.ndarray]:
     """Positions of the coefficients of each predictor."""
     edges = np.cumsum([0] + [design.n_columns for design in fit.model.layout.designs])
     return [np.arange(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def ranks(fit: Fit) -> list[int]:
+    """Estimated coefficients of each predictor."""
+    return [int(fit.active[mine].sum()) for mine in blocks(fit)]
 
 
 def unit(fit: Fit) -> float:
@@ -127,9 +127,9 @@ def each(source: Source, kernel: RowMap, model: Model, point: Any) -> Iterator[A
 
 def _scaled(fit: Fit, part: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The measures of a chunk from what the kernel gives."""
-    phi, ranks = unit(fit), [int(fit.active[mine].sum()) for mine in blocks(fit)]
-    hats = np.where(part["hat"] >= _alone(fit), 1.0, part["hat"])
-    hat, rank = hats[:, 0], ranks[0]
+    phi, counts = unit(fit), ranks(fit)
+    hats = np.where(part["hat"] >= fit.alone, 1.0, part["hat"])
+    hat, rank = hats[:, 0], counts[0]
     rest = np.where(hat < 1.0, 1.0 - hat, np.nan)
     e, pearson = part["deviance"], part["pearson"]
     sigma = deviation_without(fit, e, hat)
@@ -150,7 +150,7 @@ def _scaled(fit: Fit, part: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
     for k, other in enumerate(fit.model.family.predictors[1:], 1):
         found[f"hat_{other}"] = hats[:, k]
-        found[f"cooks_distance_{other}"] = part["distance"][:, k] / (phi * ranks[k])
+        found[f"cooks_distance_{other}"] = part["distance"][:, k] / (phi * counts[k])
     return found
 
 
@@ -159,7 +159,7 @@ def deviation_without(fit: Fit, deviance: np.ndarray, hat: np.ndarray) -> np.nda
 
     A row of leverage 1 leaves all of it, as in R.
     """
-    df = fit.nobs - int(fit.active[blocks(fit)[0]].sum()) - 1
+    df = fit.nobs - ranks(fit)[0] - 1
     if df <= 0:
         return np.full(len(deviance), np.nan)
     taken = np.where(hat < 1.0, deviance**2 / np.where(hat < 1.0, 1.0 - hat, 1.0), 0.0)

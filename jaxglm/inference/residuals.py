@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from jaxglm import precision
-from jaxglm.errors import InputError, NotAvailableError, near
+from jaxglm.errors import InputError, NotAvailableError, near, no_rows
 from jaxglm.fitted import Fit
 from jaxglm.inference.predict import values
-from jaxglm.kernels import Anscombe, Predictors, Residuals, Tails
+from jaxglm.kernels import Anscombe, Predictors, Residuals, Rows, Tails
+from jaxglm.sources import Source
 
 #: What each kind of residual needs of the family.
 KINDS = {
@@ -24,8 +25,24 @@ _WORDS = {
 def need_rows(fit: Fit, what: str):
     """The source of a fit, or an error that says how to keep it."""
     if fit.source is None:
-        raise NotAvailableError(f"{what} needs the fitted rows, which were not kept; refit with keep_data=True")
+        raise no_rows(what)
     return fit.rows
+
+
+def as_draws(fit: Fit, source: Source) -> tuple[Source, np.ndarray]:
+    """The rows as draws from the fitted distribution, and the dispersion of a row of prior weight 1.
+
+    A probability weight says how many a row stands for, not how precise it is: it leaves the row's distribution alone,
+    and an estimated dispersion is that of a row of mean weight, which does not change when all weights are scaled.
+    """
+    if not fit.options.probability_weights:
+        return source, np.asarray(fit.scale)
+    share = 1.0 if fit.model.family.dispersion_known else fit.nobs / fit.weight
+    return source.replace(_without_prior), np.asarray(fit.scale * share)
+
+
+def _without_prior(rows: Rows) -> Rows:
+    return rows._replace(prior=None)
 
 
 def require(fit: Fit, method: str, what: str) -> None:
@@ -64,7 +81,8 @@ def residuals(fit: Fit, kind: str = "deviance", seed: int = 0) -> np.ndarray:
         if kind == "anscombe":
             return source.map_rows(Anscombe(), fit.model, fit.coefficients)
         if kind == "quantile":
-            return _quantile(source.map_rows(Tails(), fit.model, (fit.coefficients, np.asarray(fit.scale))), seed)
+            rows, phi = as_draws(fit, source)
+            return _quantile(rows.map_rows(Tails(), fit.model, (fit.coefficients, phi)), seed)
         return source.map_rows(Residuals((kind,)), fit.model, fit.coefficients)[kind]
 
 

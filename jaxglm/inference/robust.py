@@ -57,7 +57,7 @@ class HC(Estimator):
             return np.asarray(fit.rows.reduce(Meat(), fit.careful, fit.coefficients))
         point = LeveragePoint(
             fit.coefficients, np.asarray(fit.bread.root()), np.asarray(fit.information == "observed"),
-            np.asarray(self.power),
+            np.asarray(self.power), np.asarray(fit.alone),
         )  # fmt: skip
         meat = np.asarray(fit.rows.reduce(LeverageMeat(), fit.careful, point))
         if np.isnan(meat[np.ix_(fit.active, fit.active)]).any():

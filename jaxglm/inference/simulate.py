@@ -8,7 +8,7 @@ import numpy as np
 from jaxglm import precision
 from jaxglm.errors import InputError, InputTypeError
 from jaxglm.fitted import Fit
-from jaxglm.inference.residuals import need_rows, require
+from jaxglm.inference.residuals import as_draws, need_rows, require
 from jaxglm.kernels import Given
 
 #: Rows drawn in one call, so that memory beyond the result stays bounded.
@@ -29,11 +29,11 @@ def simulate(fit: Fit, n: int, seed: int | None) -> np.ndarray:
     if seed is None:
         seed = int(np.random.default_rng().integers(2**31))
     with precision.scope():
-        given = source.map_rows(Given(), fit.model, (fit.coefficients, np.asarray(fit.scale)))
-        rows = len(given["phi"])
-        out = np.empty((rows, n))
+        rows, phi = as_draws(fit, source)
+        given = rows.map_rows(Given(), fit.model, (fit.coefficients, phi))
+        out = np.empty((len(given["phi"]), n))
         keys = jax.random.split(jax.random.key(seed), n)
-        for start in range(0, rows, _ROWS):
+        for start in range(0, len(out), _ROWS):
             part = jax.tree.map(lambda a, s=start: a[s : s + _ROWS], given)
             index = np.arange(start, start + len(part["phi"]))
             for k in range(n):

@@ -227,11 +227,11 @@ def wald_rows(fit: Fit, covariance: Covariance, pairs: Sequence[tuple[np.ndarray
 
     Statistics of nested hypotheses differ by that of the difference given the rest, so no model is fitted anew.
     """
-    df_denom = denominator(covariance, None if test == "F" else "Chisq")
+    df_denom = denominator(covariance, test)
     rows = []
     for term, rest in pairs:
         outer, df_outer = wald_of(fit, covariance, term | rest)
         inner, df_inner = wald_of(fit, covariance, rest)
         df = df_outer - df_inner
-        rows.append(tested(Row(float(df)), "Chisq" if np.isinf(df_denom) else "F", outer - inner, 1.0, df_denom))
+        rows.append(tested(Row(float(df)), test, outer - inner, 1.0, df_denom))
     return rows

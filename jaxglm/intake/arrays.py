@@ -12,7 +12,7 @@ import pandas as pd
 from jaxglm import kernels, precision
 from jaxglm.design import Columns, Constant, Dense, Layout, Split
 from jaxglm.design.dense import MOST_APART
-from jaxglm.errors import DataError, InputError, InputTypeError, NotAvailableError, row_count
+from jaxglm.errors import DataError, InputError, InputTypeError, no_rows, row_count
 from jaxglm.families import Family
 from jaxglm.frames import Datetime, Factor, Numeric, Table, read
 from jaxglm.frames.read import to_column
@@ -196,7 +196,7 @@ class ArrayIntake:
                 f"{what} {value!r} is a name, but fit() takes arrays; pass the values, or use glm() with a frame"
             )
         if self.given is None:
-            raise NotAvailableError(f"{what} belongs to the fitted rows, which are not here; refit")
+            raise no_rows(what)
         return codes_of(self.given.column(value, what), value, what)
 
     @property

@@ -12,8 +12,8 @@ from jaxglm import formula as grammar
 from jaxglm.errors import (
     InputError,
     InputTypeError,
-    NotAvailableError,
     near,
+    no_rows,
     row_count,
 )
 from jaxglm.families import Family
@@ -122,7 +122,7 @@ class FormulaIntake(Learned):
         """
         named = isinstance(value, str)
         if self.frames is None and self.table is None:
-            raise NotAvailableError(f"{what} {value!r} is a column of the fitted rows, which are not here; refit")
+            raise no_rows(f"{what} {value!r}" if named else what)
         if self.frames is None:
             column = as_column(value, self.table, what) if named else self.given.column(value, what)
             return codes_of(column, value, what)

@@ -14,9 +14,6 @@ from jaxglm.kernels.base import Kernel, Model, RowMap, Rows
 from jaxglm.kernels.rows import row_terms
 from jaxglm.numerics import namespace
 
-#: 1 - leverage below which a row alone determines a coefficient; what is left of its score is rounding.
-_ALONE = 1e-10
-
 
 def _scores(model: Model, theta: jax.Array, rows: Rows) -> jax.Array:
     """Unweighted scores in eta, (m, K), in working precision whatever that of the rows is."""
@@ -45,12 +42,14 @@ class LeveragePoint(NamedTuple):
     root : (P, P) a matrix G with G G' = inverse information
     observed : bool scalar, whether that is the observed information
     power : scalar, the power of I - H that divides scores
+    alone : leverage from which a row alone determines a coefficient, so that what is left of its score is rounding
     """
 
     theta: jax.Array
     root: jax.Array
     observed: jax.Array
     power: jax.Array
+    alone: jax.Array
 
 
 @dataclass(frozen=True)
@@ -68,14 +67,16 @@ class LeverageMeat(Kernel):
         half = matmul(columns, point.root)
         spread = jnp.einsum("mkp,mlp->mkl", half, half, precision=jax.lax.Precision.HIGHEST)
         score = prior[:, None] * terms.score
-        score = score + _correction(prior[:, None, None] * terms.curvature, spread, score, point.power)
+        score = score + _correction(prior[:, None, None] * terms.curvature, spread, score, point.power, point.alone)
         return model.layout.gram_sums(rows.x, rows.freq[:, None, None] * score[:, :, None] * score[:, None, :])
 
     def finish(self, model: Model, value: list) -> jax.Array:
         return model.layout.gram_of(value)
 
 
-def _correction(curvature: jax.Array, spread: jax.Array, score: jax.Array, power: jax.Array) -> jax.Array:
+def _correction(
+    curvature: jax.Array, spread: jax.Array, score: jax.Array, power: jax.Array, alone: jax.Array
+) -> jax.Array:
     """((I - W Q)^-power - I) s of each row, (m, K), for symmetric W and positive semidefinite Q (m, K, K).
 
     With Q = L L' it is W L g(L' W L) L' s, where g(h) = ((1 - h)^-power - 1) / h: the symmetric matrix in the middle
@@ -83,21 +84,21 @@ def _correction(curvature: jax.Array, spread: jax.Array, score: jax.Array, power
     """
     if score.shape[1] == 1:
         leverage = curvature[:, 0, 0] * spread[:, 0, 0]
-        return (leverage * _stretch(leverage, power))[:, None] * score
+        return (leverage * _stretch(leverage, power, alone))[:, None] * score
     values, vectors = jnp.linalg.eigh(spread)
     root = vectors * jnp.sqrt(jnp.maximum(values, 0.0))[:, None, :]
     flipped = jnp.swapaxes(root, 1, 2)
     leverage, axes = jnp.linalg.eigh(matmul(flipped, matmul(curvature, root)))
     inner = jnp.einsum("mkl,mk->ml", matmul(root, axes), score)
     outer = matmul(curvature, matmul(root, axes))
-    return jnp.einsum("mkl,ml->mk", outer, _stretch(leverage, power) * inner)
+    return jnp.einsum("mkl,ml->mk", outer, _stretch(leverage, power, alone) * inner)
 
 
-def _stretch(leverage: jax.Array, power: jax.Array) -> jax.Array:
+def _stretch(leverage: jax.Array, power: jax.Array, alone: jax.Array) -> jax.Array:
     """g of :func:`_correction`."""
     safe = jnp.where(jnp.abs(leverage) > 1e-200, leverage, 1e-200)
     ratio = jnp.expm1(-power * jnp.log1p(-safe)) / safe
-    return jnp.where(leverage > 1.0 - _ALONE, jnp.nan, ratio)
+    return jnp.where(leverage >= alone, jnp.nan, ratio)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,8 @@ def draw(
     InputError
         The column is not part of the model, or has too many levels for `by`.
     NotAvailableError
-        The columns were not kept (a stream, or keep_data=False).
+        The columns were not kept (a stream, keep_data=False, or a result from a file), or an aliased column moves
+        with this one.
 
     Notes
     -----
@@ -98,7 +99,8 @@ def draw(
     table = results.intake.observed(results.fit)
     if table is None:
         raise NotAvailableError(
-            "plot.effect() needs the columns of the data, which were not kept (a stream, or keep_data=False)"
+            "plot.effect() needs the columns of the data, which were not kept (a stream, keep_data=False, or a result "
+            "from a file)"
         )
     needed = [name for name in results.intake.needs if name in table.names]
     _check(table, needed, variable, by, at or {})
@@ -107,13 +109,18 @@ def draw(
     except UnseenLevelError:
         # Numbers that the formula takes as a factor have no values between its levels.
         plan = _plan(results, _with_factors(results, table, needed), needed, variable, by, at or {}, alpha)
+    if not any(np.isfinite(curve["mean"]).any() for curve in plan.curves):
+        raise NotAvailableError(
+            f"the aliased fit does not determine the mean at other values of {variable!r} with all else held; drop the "
+            "aliased terms from the formula"
+        )
     ax = new_axes(ax)
     notes = _points(ax, results, plan.column, plan.levels) if points else ()
     draw_curves(ax, plan.grid, plan.curves, plan.levels, [LINE] if by is None else COLORS)
     if not points:
         _rug(ax, plan.column, plan.levels)
     elif not notes[1:]:
-        notes += (_limit(ax, max(np.nanmax(c["mean_ci_upper"]) for c in plan.curves)),)
+        notes += (_limit(ax, np.nanmax([c[["mean", "mean_ci_upper"]] for c in plan.curves])),)
     label_axes(ax, variable, mean_words(results, "Mean", "Probability"))
     tidy_axes(ax)
     plain_ticks(ax)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxglm.errors import InputError, InputTypeError, NotAvailableError
+from jaxglm.inference.influence import ranks
 from jaxglm.plot import marks
 from jaxglm.plot.base import ACCENT, caption, label_axes, new_axes, tidy_axes
 
@@ -61,20 +62,16 @@ def draw(results: Any, *, label: int = 5, ax: Axes | None = None) -> Axes:
         raise InputError(f"label is the number of rows to name and must not be negative, not {label}")
     found = results.influence()
     hat, cook = found.hat.to_numpy(), found.cooks_distance.to_numpy()
-    residual = standardized(hat, cook, results.resid("response").to_numpy(), n_coefficients(results))
+    p = ranks(results.fit)[0]
+    residual = standardized(hat, cook, results.resid("response").to_numpy(), p)
     if not np.isfinite(residual).any():
-        raise NotAvailableError("every row has leverage 1: the model fits each row by a coefficient of its own")
+        raise NotAvailableError("the model fits every row exactly, so there are no standardized residuals")
     ax = new_axes(ax)
-    draw_rows(ax, hat, residual, cook, n_coefficients(results), [str(i) for i in found.hat.index], label)
+    draw_rows(ax, hat, residual, cook, p, [str(i) for i in found.hat.index], label)
     own = int(np.sum(hat > _FULL))
     note = f"{own:,} rows of leverage 1 left out" if own else ""
     caption(ax, f"Named: the rows of largest Cook's distance, up to {np.nanmax(cook):.3g}", note)
     return ax
-
-
-def n_coefficients(results: Any) -> int:
-    """Estimated coefficients of the mean, over which Cook's distance is shared."""
-    return int(round(results.nobs - results.df_resid))
 
 
 def standardized(hat: np.ndarray, cook: np.ndarray, response: np.ndarray, p: int) -> np.ndarray:

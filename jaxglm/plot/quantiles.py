@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxglm.errors import InputError, near
+from jaxglm.errors import InputError, NotAvailableError, near
 from jaxglm.inference import intervals
 from jaxglm.inference.observed import observed
 from jaxglm.plot import marks
@@ -79,8 +79,10 @@ def draw(
     residual = results.resid(kind, seed=seed)
     scale = 1.0 if kind == "quantile" else float(np.sqrt(results.scale))
     freq = observed(results.fit, "plot.qq()").freq
-    values, index = residual.to_numpy() / scale, residual.index
+    values, index = residual.to_numpy() / (scale or np.nan), residual.index
     keep = np.flatnonzero(~np.isnan(values))
+    if not len(keep):
+        raise NotAvailableError("the model fits every row exactly, so its residuals have no distribution")
     order = keep[np.argsort(values[keep], kind="stable")]
     ax = new_axes(ax)
     place, band, outside = positions(values[order], freq[order], alpha)

@@ -123,8 +123,8 @@ def _against(results: Any, against: str) -> tuple[np.ndarray, str, list | None]:
     table = results.intake.observed(results.fit)
     if table is None:
         raise NotAvailableError(
-            f"residuals against {against!r} need the columns of the data, which were not kept (a stream, or "
-            "keep_data=False)"
+            f"residuals against {against!r} need the columns of the data, which were not kept (a stream, "
+            "keep_data=False, or a result from a file)"
         )
     if against not in table.names:
         raise InputError(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from jaxglm.errors import InputError, InputTypeError, near
 from jaxglm.inference import likelihood
-from jaxglm.results.labels import as_text, separated
+from jaxglm.results.labels import as_text, infinite_words
 from jaxglm.results.render import Grid
 from jaxglm.results.results import Results
 from jaxglm.results.summary import fixed, number, p_text, stars
@@ -230,10 +230,8 @@ def _warnings(heads: list[str], results: tuple[Results, ...], facts: pd.DataFram
                 f"Different {label} ({different}): log-likelihoods, AIC, BIC and deviances are not comparable."
             )
     for head, res in zip(heads, results, strict=True):
-        for name, sign in separated(res.fit, res.labels):
-            found.append(
-                f"{head}: infinite estimate of {name} -> {sign}; its printed value is where the solver stopped."
-            )
+        if infinite := infinite_words(res.fit, res.labels):
+            found.append(f"{head}: {infinite}.")
         if not res.converged:
             found.append(f"{head}: {res.status.sentence}")
     return found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from jaxglm.errors import NO_ROWS
 from jaxglm.inference.checks import CHECKS, Finding, Subject
 from jaxglm.inference.gather import gather
 from jaxglm.results.labels import aliased, as_text, separated
@@ -72,13 +73,15 @@ class Diagnosis:
 
     def _lines(self) -> list[tuple[str, str, str]]:
         """Check, verdict, and all that is said of it."""
-        found = []
+        found, last = [], ""
         for finding, rows in zip(self.findings, self.named, strict=True):
             figure = finding.figure
             if rows:
                 figure += f"; row{'s' if len(rows) > 1 else ''} " + ", ".join(map(str, rows))
             parts = [part for part in (figure, finding.remedy) if part]
-            found.append((finding.check, finding.verdict, ". ".join(parts) if len(parts) > 1 else "".join(parts)))
+            words = ". ".join(parts)
+            found.append((finding.check, finding.verdict, "As above." if words and words == last else words))
+            last = words
         return found
 
     def as_text(self) -> str:
@@ -112,7 +115,7 @@ class Diagnosis:
 def diagnose(res: Results) -> Diagnosis:
     """See :meth:`jaxglm.results.results.Results.diagnose`."""
     fit, labels = res.fit, res.labels
-    gathered = "It needs the fitted rows, which were not kept; refit with keep_data=True."
+    gathered = f"It needs {NO_ROWS}."
     if not fit.status.converged:
         gathered = "The estimates are no maximum of the likelihood; see above, and ask again once they are."
     elif fit.source is not None:
@@ -129,4 +132,4 @@ def diagnose(res: Results) -> Diagnosis:
     index = labels.row_index(fit.n_rows)
     named = tuple(tuple(index[list(finding.rows)]) for finding in findings)
     family = fit.model.family
-    return Diagnosis(f"Checks of a {family.title} model ({family.link_title})", findings, named)
+    return Diagnosis(f"Checks of the model (family {family.title}, link {family.link_title})", findings, named)

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxglm.inference import intervals
 from jaxglm.inference.covariance import Covariance
 from jaxglm.inference.margins import Estimates
-from jaxglm.results.summary import number, p_text
+from jaxglm.results.summary import limit_names, number, p_text
 from jaxglm.results.tidy import check_alpha
 
 #: Lines of the printed table before the middle is left out.
@@ -99,5 +99,4 @@ class Effects:
             table[name] = [number(v) for v in table[name]]
         table["statistic"] = ["" if np.isnan(v) else f"{v:.3f}" for v in table["statistic"]]
         table["p_value"] = [p_text(p) for p in table["p_value"]]
-        percent = f"{100 * (1 - self.alpha):g}%"
-        return table.rename(columns={"conf_low": f"[{percent}", "conf_high": f"{percent}]"})
+        return table.rename(columns=dict(zip(("conf_low", "conf_high"), limit_names(self.alpha), strict=True)))

@@ -62,7 +62,7 @@ class Figures:
     @property
     def df_model(self) -> float:
         """Estimated coefficients of the mean besides the intercept."""
-        return self.fit.df_null - self.fit.df_resid
+        return least_squares.df_model(self.fit)
 
     def pseudo_rsquared(self, kind: str = "deviance") -> float:
         """Share of the null misfit that is explained: "deviance", "cox_snell" or "nagelkerke"."""

@@ -127,11 +127,9 @@ class Influence:
         return pd.DataFrame(found, index=self.labels.row_index(self.fit.n_rows)[position])
 
     def __repr__(self) -> str:
-        p = int(self.fit.active[deletion.blocks(self.fit)[0]].sum())
-        head = (
-            f"Influence of {self.fit.n_rows:,} rows; the largest by Cook's distance (4 / n is {4 / self.fit.nobs:.2g}, "
-        )
-        head += f"3 p / n is {3 * p / self.fit.nobs:.2g}):"
+        p = deletion.ranks(self.fit)[0]
+        head = f"Influence of {self.fit.n_rows:,} rows, the largest Cook's distances first; much is a distance above "
+        head += f"4 / n = {4 / self.fit.nobs:.2g}, a hat above 3 p / n = {3 * p / self.fit.nobs:.2g}:"
         return f"{head}\n{self.top(_SHOWN).to_string(float_format=lambda v: f'{v:.4g}')}"
 
 

@@ -89,8 +89,8 @@ def aliased(fit: Fit, labels: Labels) -> list[tuple[str, str]]:
 
 def _part(position: int, coefficient: float, name: str) -> str:
     sign = "-" if coefficient < 0 else ("+" if position else "")
-    size = abs(coefficient)
-    factor = "" if abs(size - 1.0) < 1e-8 else f"{size:.4g} * "
+    size = f"{abs(coefficient):.4g}"
+    factor = "" if size == "1" else f"{size} * "
     return f"{sign} {factor}{name}" if position else f"{sign}{factor}{name}"
 
 
@@ -101,3 +101,12 @@ def separated(fit: Fit, labels: Labels) -> list[tuple[str, str]]:
     share = np.abs(fit.recession) * fit.column_lengths
     return [(labels.texts[j], "+inf" if fit.recession[j] > 0 else "-inf")
             for j in np.flatnonzero(share > 1e-3 * share.max())]  # fmt: skip
+
+
+def infinite_words(fit: Fit, labels: Labels) -> str:
+    """Which printed estimates are infinite, empty where none is."""
+    found = separated(fit, labels)
+    names = ", ".join(f"{name} -> {sign}" for name, sign in found)
+    if len(found) < 2:
+        return f"infinite estimate: {names}; its printed value is where the solver stopped" if found else ""
+    return f"infinite estimates: {names}; the printed values are where the solver stopped"

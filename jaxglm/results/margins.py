@@ -180,7 +180,7 @@ def _plan(res: Results, at: Any, by: Any, scale: str, log: bool = False) -> Plan
     """Check what both kinds of average take."""
     outcome, which = _choose("scale", scale, _SCALES)
     predictor_of(res, which)
-    need_rows(res.fit, "an average over the fitted rows")
+    need_rows(res.fit, "an average over rows")
     names = () if by is None else (by,) if isinstance(by, str) else tuple(by)
     settings = _settings(res, at)
     return Plan(res, Measure(res.fit, LogOutcome(outcome) if log else outcome), settings, names)

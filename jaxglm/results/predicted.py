@@ -34,7 +34,7 @@ def _rows(
     if newdata is None:
         if any(value is not None for value in (offset, exposure, trials)):
             raise InputError("offset=, exposure= and trials= go with newdata; the fitted rows keep their own")
-        source = need_rows(res.fit, "prediction of the fitted rows")
+        source = need_rows(res.fit, "a prediction without new data")
         return source, res.labels.row_index(source.n_rows), np.zeros(source.n_rows, bool)
     taken = res.intake.new(newdata, offset, exposure, unseen)
     n = len(taken.rows.y)

@@ -118,7 +118,7 @@ class PredictionResults:
             )
         if values is None:
             if law.family.mean_range != "unit" or not np.all(step == 1.0):
-                raise InputError("say of which values, as in probability(range(5)); a binomial value is a proportion")
+                raise InputError("probability() needs values, as in probability(range(5)); beside trials proportions")
             values = self.levels or (0, 1)
         codes = {level: float(i) for i, level in enumerate(self.levels)}
         points = [(v, self._points(codes.get(v, v))) for v in values]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from jaxglm.errors import DataError, Status
 from jaxglm.inference import likelihood
-from jaxglm.results.labels import aliased, as_text, separated
+from jaxglm.results.labels import aliased, as_text, infinite_words
 from jaxglm.results.tidy import coefficient_table, require_ratio
 
 if TYPE_CHECKING:
@@ -127,8 +127,7 @@ def summarize(res: Results, alpha: float = 0.05, exponentiate: bool = False) -> 
         "Std. error",
         symbol,
         f"P>|{symbol}|",
-        f"[{_percent(alpha / 2)}",
-        f"{_percent(1 - alpha / 2)}]",
+        *limit_names(alpha),
     )
     values = residual_quantiles(res)
     residuals = None if values is None else pd.Series(values, index=["min", "1Q", "median", "3Q", "max"])
@@ -154,7 +153,7 @@ def _left(res: Results, fit, family) -> list[tuple[str, str]]:
         ("Family", family.title),
         ("Link", family.link_title),
         ("Covariance", f"{res.covariance.kind}, {fit.information} information"),
-        ("Solver", f"Newton, {fit.n_iter} iterations"),
+        ("Solver", f"Newton, {fit.n_iter} iteration{'' if fit.n_iter == 1 else 's'}"),
         ("Status", fit.status.name.lower().replace("_", " ")),
         ("Observations", f"{fit.nobs:,.10g}"),
         ("Df residual", f"{fit.df_resid:,.10g}"),
@@ -193,8 +192,8 @@ def _notes(res: Results, exponentiate: bool) -> list[str]:
     if fit.status not in (Status.CONVERGED,):
         reached = f" Reached tolerance {fit.tolerance:.1e}." if fit.status is Status.CONVERGED_TO_PRECISION else ""
         notes.append(f"{fit.status.name}: {fit.status.sentence}{reached}")
-    for name, sign in separated(fit, labels):
-        notes.append(f"Infinite estimate: {name} -> {sign}; its printed value is where the solver stopped.")
+    if infinite := infinite_words(fit, labels):
+        notes.append(f"{infinite[0].upper()}{infinite[1:]}.")
     for name, words in aliased(fit, labels):
         notes.append(f"Aliased: {name} = {words}; dropped.")
     if exponentiate:
@@ -234,8 +233,9 @@ def _squares(res: Results) -> str:
     return words + "."
 
 
-def _percent(share: float) -> str:
-    return f"{share:.4g}"
+def limit_names(alpha: float) -> tuple[str, str]:
+    """Headings of the limits of intervals of level 1 - alpha: the shares of the distribution that lie below them."""
+    return f"[{alpha / 2:.4g}", f"{1 - alpha / 2:.4g}]"
 
 
 def fixed(value: float, digits: int) -> str:

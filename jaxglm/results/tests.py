@@ -231,11 +231,11 @@ def _wald_table(
     rows = submodels.wald_rows(res.fit, res.covariance, pairs, test)
     values = [(row.df, row.statistic, row.p_value) for row in rows]
     frame = pd.DataFrame(values, index=_index(labels), columns=["df", "statistic", "p_value"], dtype=float)
-    return frame.rename_axis(columns=f"{order}, Wald {test} ({res.covariance.kind})")
+    return frame.rename_axis(columns=f"{order}, Wald {test}, {res.covariance.kind}")
 
 
 def _robust(res: Results) -> bool:
-    return res.covariance.kind != "nonrobust" or res.fit.options.probability_weights
+    return res.covariance.robust
 
 
 def _check_results(models: Sequence[Any]) -> None:

@@ -126,7 +126,10 @@ def kernels(p):
         "added": (Added(), AddedPoint(theta, jnp.asarray(True), jnp.array([1, 5]), jnp.array([0.1, 0.2, 0.3]))),
         "totals at many points": (Lanes(Newton()), LanePoints(lanes, jnp.asarray(8))),
         "clusters": (ClusterMeat((("firm", 32), ("year", 8))), theta),
-        "leverages": (LeverageMeat(), LeveragePoint(theta, 0.03 * jnp.eye(p), jnp.asarray(True), jnp.asarray(0.5))),
+        "leverages": (
+            LeverageMeat(),
+            LeveragePoint(theta, 0.03 * jnp.eye(p), jnp.asarray(True), jnp.asarray(0.5), jnp.asarray(0.99)),
+        ),
     }
 
 

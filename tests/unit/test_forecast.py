@@ -209,7 +209,7 @@ def test_what_cannot_be_asked(fits):
     made = fits["poisson"].get_prediction(X[:2])
     with pytest.raises(InputError, match="q must lie between 0 and 1"):
         made.quantile(1.0)
-    with pytest.raises(InputError, match="say of which values"):
+    with pytest.raises(InputError, match="needs values"):
         made.probability()
     with pytest.raises(InputTypeError, match="one number a row"):
         made.cdf([1.0, 2.0, 3.0])

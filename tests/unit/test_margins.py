@@ -334,7 +334,7 @@ def test_the_table(poisson):
     table = made.frame()
     assert list(table.columns) == ["term", "contrast", "f", "estimate", "std_error", "statistic", "p_value", "conf_low",
                                    "conf_high"]  # fmt: skip
-    assert len(made) == len(table) == 9 and "[90%" in repr(made) and "<table" in made._repr_html_()
+    assert len(made) == len(table) == 9 and "[0.05" in repr(made) and "<table" in made._repr_html_()
     np.testing.assert_allclose(
         table["conf_high"] - table["estimate"], 1.6448536269514722 * table["std_error"], rtol=1e-8
     )

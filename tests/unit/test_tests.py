@@ -233,12 +233,12 @@ def test_aliased_columns_count_again_where_what_they_depend_on_is_gone():
 
 def robust(res, kind="HC0"):
     """The same covariance under the name of another kind."""
-    return replace(res, covariance=replace(res.covariance, kind=kind))
+    return replace(res, covariance=replace(res.covariance, kind=kind, robust=True))
 
 
 def test_robust_covariances_give_wald_tables(plain):
     res = robust(plain)
-    assert res.drop1().columns.name == "drop1, Wald Chisq (HC0)"
+    assert res.drop1().columns.name == "drop1, Wald Chisq, HC0"
     v = plain.cov_params()
     b = plain.params
 
