@@ -1,13 +1,8 @@
-"""A fit as a pure function of arrays, for use inside `jit`, `vmap` and `grad`.
-
-Derivatives of the estimates are those of the implicit function theorem: where the gradient g(theta, data) is zero,
-d theta = -H^-1 dg with H the observed Hessian of the objective (Krantz and Parks 2002). The iteration itself is never
-differentiated, so a derivative costs about one more pass over the rows in either mode, whatever the number of steps.
-"""
+"""A fit as a pure function of arrays, for use inside `jit`, `vmap` and `grad`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,43 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglm.design import Constant, Dense, Design, Layout, Split
-from jaxglm.errors import InputError, InputTypeError, Status, near
-from jaxglm.families import NAMED, PARAMETRIC, Family
-from jaxglm.kernels import FitPoint, FitSums, Model, Newton, Point, Rows, Statistics
-from jaxglm.solvers import newton, traced
-from jaxglm.solvers.information import Information
+from jaxglm import resolve
+from jaxglm.errors import InputError, Status
+from jaxglm.families import Family
+from jaxglm.intake.pure import Operands, operands, shaped
+from jaxglm.kernels import FitPoint, FitSums, Model, Newton, Statistics
+from jaxglm.solvers import implicit, newton, traced
 from jaxglm.solvers.newton import Settings
 from jaxglm.solvers.traced import Problem
-from jaxglm.tree import pytree, static
 
 #: Distance from the optimum that rounding of rows leaves, in standard errors and units of that rounding.
 _REACHED = 1e3
-_OBSERVED = Newton()
-_GRADIENT = Newton(gram="none")
-
-
-@pytree
-class _Data:
-    """Arrays of n rows as they came; `x` has one matrix (n, p), or None for a constant, a predictor."""
-
-    x: tuple[Any, ...]
-    y: Any
-    offset: Any
-    freq: Any
-    prior: Any
-    aux: dict[str, Any]
-    intercept: bool = static()
-
-    @property
-    def widths(self) -> list[int]:
-        """Coefficients of each predictor."""
-        return [1 if x is None else x.shape[1] + self.intercept for x in self.x]
-
-    def dtype(self, *more: Any) -> np.dtype:
-        """What to compute in: the widest of all arrays, at least single precision."""
-        found = jnp.result_type(*jax.tree.leaves((self, more)))
-        return jnp.promote_types(found, jnp.float32) if jnp.issubdtype(found, jnp.floating) else jnp.zeros(()).dtype
+_INFORMATION = Newton()
 
 
 class FunctionalFit(NamedTuple):
@@ -130,7 +100,8 @@ def fit(
     Parameters
     ----------
     family : Family or str
-        A pytree: its numbers (a given alpha, a Tweedie power, ``params=`` of a custom family) may be traced.
+        As in :func:`jaxglm.fit`. It is a pytree of which the numbers (a given alpha, a Tweedie power, ``params=`` of a
+        custom family) may be traced.
     X : (n, p) array, or a sequence of one a predictor
         One matrix belongs to the mean, other predictors are constants; None in a sequence is a constant.
     y : (n,)
@@ -180,13 +151,19 @@ def fit(
     >>> print(jax.grad(mean)(y).round(3))
     [0.25 0.25 0.25 0.25]
     """
-    family = _family(family)
+    family = resolve.family(family)
     if information not in ("expected", "observed"):
         raise InputError(f"information must be 'expected' or 'observed', not {information!r}")
-    data = _checked(family, X, y, offset, freq_weights, var_weights, aux, intercept)
+    if isinstance(tol, bool) or not isinstance(tol, (int, float, np.floating)) or not 0 < tol < 1:
+        raise InputError(f"tol is a remaining error in standard errors and must lie between 0 and 1, not {tol!r}")
+    if isinstance(max_iter, bool) or not isinstance(max_iter, (int, np.integer)) or max_iter < 1:
+        raise InputError(f"max_iter must be a whole number of at least 1, not {max_iter!r}")
+    data = operands(
+        family, X, y, offset=offset, freq_weights=freq_weights, var_weights=var_weights, aux=aux, intercept=intercept
+    )
     width = sum(data.widths)
-    _shaped("start", start, (width,))
-    _shaped("ridge", ridge, (), (width,))
+    shaped("start", start, (width,))
+    shaped("ridge", ridge, (), (width,))
     return _fit(family, data, start, ridge, information, float(tol), int(max_iter))
 
 
@@ -225,10 +202,12 @@ def loglik(
     >>> round(float(jg.functional.loglik("poisson", jnp.zeros(1), jnp.ones((2, 1)), jnp.array([0.0, 1.0]))), 3)
     -2.0
     """
-    family = _family(family)
-    data = _checked(family, X, y, offset, freq_weights, var_weights, aux, intercept)
-    _shaped("theta", theta, (sum(data.widths),), required=True)
-    _shaped("scale", scale, ())
+    family = resolve.family(family)
+    data = operands(
+        family, X, y, offset=offset, freq_weights=freq_weights, var_weights=var_weights, aux=aux, intercept=intercept
+    )
+    shaped("theta", theta, (sum(data.widths),), required=True)
+    shaped("scale", scale, ())
     return _loglik(family, data, theta, scale)
 
 
@@ -258,117 +237,22 @@ def predict(
     >>> print(jg.functional.predict("binomial", jnp.zeros(1), jnp.ones((2, 1))))
     [0.5 0.5]
     """
-    family = _family(family)
+    family = resolve.family(family)
     if which not in ("mean", "linear"):
         raise InputError(f"which must be 'mean' or 'linear', not {which!r}")
     if which == "mean" and not family.has("mean"):
         raise InputError("the family has no mean; give mean= to jg.custom_family(), or ask for which='linear'")
-    data = _checked(family, X, None, offset, None, None, aux, intercept)
-    _shaped("theta", theta, (sum(data.widths),), required=True)
+    data = operands(family, X, None, offset=offset, aux=aux, intercept=intercept)
+    shaped("theta", theta, (sum(data.widths),), required=True)
     return _predict(family, data, theta, which)
 
 
-def _family(family: Any) -> Family:
-    if isinstance(family, Family):
-        return family
-    if not isinstance(family, str):
-        hint = "; make one of the class, such as jg.Poisson()" if isinstance(family, type) else ""
-        raise InputTypeError(f"family must be a family or its name, not {family!r}{hint}")
-    if family in PARAMETRIC:
-        raise InputError(f"family {family!r} needs more than its name: {PARAMETRIC[family]}")
-    if family not in NAMED:
-        raise InputError(f"unknown family {family!r}.{near(family, NAMED)}")
-    return NAMED[family]()
-
-
-def _array(name: str, value: Any) -> Any:
-    """An array of real numbers, wherever it lies."""
-    array = value if hasattr(value, "dtype") and hasattr(value, "shape") else np.asarray(value)
-    if array.dtype.kind not in "fiub" and not jnp.issubdtype(array.dtype, jnp.floating):
-        raise InputTypeError(f"{name} must hold real numbers, not {array.dtype}; jg.glm takes frames, text and factors")
-    return array if isinstance(array, jax.Array) else np.asarray(array)
-
-
-def _shaped(name: str, value: Any, *allowed: tuple[int, ...], required: bool = False) -> Any:
-    """An array of one of the shapes, or None."""
-    if value is None and not required:
-        return None
-    array = _array(name, value)
-    if array.shape not in allowed:
-        shapes = " or ".join(str(shape) if shape else "a scalar" for shape in allowed)
-        raise InputError(f"{name} must have shape {shapes}, not {array.shape}")
-    return array
-
-
-def _checked(family: Family, X, y, offset, freq, prior, aux, intercept) -> _Data:
-    """The arrays, once their shapes go together."""
-    k = len(family.predictors)
-    several = isinstance(X, Sequence) and not isinstance(X, str) and any(x is None or np.ndim(x) == 2 for x in X)
-    given = list(X) if several else [X] + [None] * (k - 1)
-    if len(given) != k or given[0] is None:
-        raise InputError(
-            f"X must be a matrix (n, p) for the mean, or a sequence of {k} with a matrix or None for each of "
-            f"{', '.join(family.predictors)}; it has {len(given)}{' and none for the mean' if given[0] is None else ''}"
-        )
-    x = [None if part is None else _array("X", part) for part in given]
-    n = len(x[0]) if x[0].ndim else 0
-    for part in x:
-        if part is not None and (part.ndim != 2 or len(part) != n):
-            raise InputError(
-                f"X must be a matrix (n, p), with the same n for every predictor, not of shape {part.shape}; "
-                "a single column is x[:, None], and jax.vmap takes care of leading axes"
-            )
-    if not sum(1 if part is None else part.shape[1] + intercept for part in x) or not n:
-        raise InputError(f"X has shape {x[0].shape}: there is nothing to estimate without rows and columns")
-    aux = {} if aux is None else dict(aux)
-    _check_aux(family, aux)
-    shape = (n,)
-    return _Data(
-        tuple(x), y if y is None else _shaped("y", y, shape), _shaped("offset", offset, shape, (n, k)),
-        _shaped("freq_weights", freq, shape), _shaped("var_weights", prior, shape),
-        {name: _shaped(f"aux[{name!r}]", value, shape, required=True) for name, value in aux.items()}, bool(intercept),
-    )  # fmt: skip
-
-
-def _check_aux(family: Family, aux: dict[str, Any]) -> None:
-    known = (*family.aux_names, "trials")
-    for name in family.aux_names:
-        if name not in aux:
-            raise InputError(f"the family reads aux[{name!r}]; give aux={{{name!r}: ...}}, one number a row")
-    for name in aux:
-        if name not in known:
-            raise InputError(f"the family does not read aux[{name!r}].{near(name, known)}")
-
-
-def _design(x: Any, intercept: bool, dtype: np.dtype) -> tuple[Design, Any, list[bool]]:
-    """Design of a predictor, its rows, and which of its columns a scalar penalty counts."""
-    if x is None:
-        return Constant(), (), [False]
-    p, rows = x.shape[1], jnp.asarray(x, dtype)
-    if not intercept:
-        return Dense(p), rows, [True] * p
-    both = Split((Constant(), Dense(p)), ((0,), tuple(range(1, p + 1))))
-    return both, ((), rows), [False] + [True] * p
-
-
-def _problem(family: Family, data: _Data, ridge: Any, dtype: np.dtype) -> Problem:
-    n, k = data.x[0].shape[0], len(data.x)
-    designs, x, counted = zip(*(_design(part, data.intercept, dtype) for part in data.x), strict=True)
-
-    def taken(value):
-        return None if value is None else jnp.asarray(value, dtype)
-
-    offset = taken(data.offset)
-    if offset is not None and offset.ndim == 1:
-        offset = jnp.zeros((n, k), dtype).at[:, 0].set(offset)
-    ones = jnp.ones(n, dtype)
-    rows = Rows(
-        x, ones if data.y is None else taken(data.y), ones if data.freq is None else taken(data.freq),
-        taken(data.prior), offset, {name: taken(value) for name, value in data.aux.items()},
-    )  # fmt: skip
+def _problem(family: Family, data: Operands, ridge: Any, dtype: np.dtype) -> tuple[Problem, Problem]:
+    """What is minimized, and the same with y where derivatives in it are whole."""
+    layout, rows, columns = data.model(dtype)
     ridge = jnp.asarray(0.0 if ridge is None else ridge, float)
-    penalty = ridge if ridge.ndim else ridge * np.concatenate(counted)
-    return Problem(Model(family, Layout(designs)), rows, penalty)
+    plain = Problem(Model(family, layout), rows, ridge if ridge.ndim else ridge * columns)
+    return plain, replace(plain, rows=rows._replace(y=family.interior(rows.y)))
 
 
 def _settings(family: Family, n_obs: jax.Array, dtype: np.dtype, tol: float, max_iter: int) -> Settings:
@@ -387,12 +271,10 @@ def _reached(dtype: np.dtype) -> float:
 
 
 @partial(jax.jit, static_argnums=(4, 5, 6))
-def _fit(
-    family: Family, data: _Data, start: Any, ridge: Any, kind: str, tol: float, max_iter: int
-) -> FunctionalFit:
+def _fit(family: Family, data: Operands, start: Any, ridge: Any, kind: str, tol: float, max_iter: int) -> FunctionalFit:
     dtype = data.dtype()
-    problem = _problem(family, data, ridge, dtype)
-    fixed = jax.lax.stop_gradient(problem)
+    plain, problem = _problem(family, data, ridge, dtype)
+    fixed = jax.lax.stop_gradient(plain)
     facts = traced.survey(fixed)
     start = None if start is None else jax.lax.stop_gradient(jnp.asarray(start, float))
     ended = traced.solve(fixed, facts, _settings(family, facts.n_obs, dtype, tol, max_iter), start)
@@ -401,50 +283,33 @@ def _fit(
     if tol < _reached(dtype):
         status = jnp.where(status == Status.CONVERGED, Status.CONVERGED_TO_PRECISION, status)
     found = (status != Status.NOT_FINITE) & (status != Status.ILL_CONDITIONED)
-    problem = _differentiable(problem)
-    theta = _optimum(problem, jnp.where(found, ended.theta, jnp.nan), ended.active)
-    matrix = problem.totals(_at(theta, kind == "observed"), _OBSERVED).information
+    theta = implicit.optimum(problem, jnp.where(found, ended.theta, jnp.nan), ended.active)
+    matrix = problem.totals(implicit.at(theta, kind == "observed"), _INFORMATION).information
     sums = _statistics(problem, theta)
     n_mean = problem.model.layout.designs[0].n_columns
     df_resid = jax.lax.stop_gradient(facts.n_obs) - jnp.sum(ended.active[:n_mean])
     scale = jnp.ones(()) if family.dispersion_known else jnp.where(df_resid > 0, sums.pearson / df_resid, jnp.nan)
     made = FunctionalFit(
-        theta=theta, information=matrix, covariance=scale * _factor(matrix, ended.active).inverse(), llf=sums.llf,
-        deviance=sums.deviance, pearson_chi2=sums.pearson, scale=scale, nobs=facts.n_obs, df_resid=df_resid,
-        status=status.astype(jnp.int32), n_iter=ended.n_iter,
+        theta=theta, information=matrix, covariance=scale * implicit.factor(matrix, ended.active).inverse(),
+        llf=sums.llf, deviance=sums.deviance, pearson_chi2=sums.pearson, scale=scale, nobs=facts.n_obs,
+        df_resid=df_resid, status=status.astype(jnp.int32), n_iter=ended.n_iter,
     )  # fmt: skip
     return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, made)
 
 
 @jax.jit
-def _loglik(family: Family, data: _Data, theta: Any, scale: Any) -> jax.Array:
+def _loglik(family: Family, data: Operands, theta: Any, scale: Any) -> jax.Array:
     dtype = data.dtype(theta)
-    problem = _differentiable(_problem(family, data, None, dtype))
+    _, problem = _problem(family, data, None, dtype)
     return _statistics(problem, jnp.asarray(theta, float), scale).llf.astype(dtype)
 
 
 @partial(jax.jit, static_argnums=3)
-def _predict(family: Family, data: _Data, theta: Any, which: str) -> jax.Array:
+def _predict(family: Family, data: Operands, theta: Any, which: str) -> jax.Array:
     dtype = data.dtype(theta)
-    problem = _problem(family, data, None, dtype)
-    eta = problem.model.eta(problem.rows, jnp.asarray(theta, float))
-    return (eta[:, 0] if which == "linear" else jax.vmap(family.mean)(eta, problem.rows.aux)).astype(dtype)
-
-
-def _differentiable(problem: Problem) -> Problem:
-    """The same problem, with y where derivatives in it are whole."""
-    return Problem(
-        problem.model, problem.rows._replace(y=problem.model.family.interior(problem.rows.y)), problem.penalty
-    )
-
-
-def _at(theta: jax.Array, observed: bool) -> Point:
-    return Point(theta, np.asarray(observed), None, np.asarray(0.0))
-
-
-def _factor(matrix: jax.Array, active: jax.Array) -> Information:
-    both = active[:, None] & active[None, :]
-    return Information.from_matrix(jnp.where(both, matrix, jnp.eye(len(active))), active)
+    layout, rows, _ = data.model(dtype)
+    eta = Model(family, layout).eta(rows, jnp.asarray(theta, float))
+    return (eta[:, 0] if which == "linear" else jax.vmap(family.mean)(eta, rows.aux)).astype(dtype)
 
 
 def _statistics(problem: Problem, theta: jax.Array, scale: jax.Array | None = None) -> FitSums:
@@ -459,36 +324,3 @@ def _statistics(problem: Problem, theta: jax.Array, scale: jax.Array | None = No
     if scale is None:
         scale = sums.deviance / jnp.sum(rows.freq if family.prior_divides_phi else rows.weight)
     return sums._replace(llf=problem.reduce(Statistics(), FitPoint(theta, null, jnp.asarray(scale, float))).llf)
-
-
-@jax.custom_jvp
-def _optimum(problem: Problem, theta: jax.Array, active: jax.Array) -> jax.Array:
-    """theta, where the gradient of the problem is zero, as a function of the problem."""
-    return theta
-
-
-def _optimum_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
-    """Implicit function theorem; linear in the tangents, so that JAX transposes it for reverse mode."""
-    problem, theta, active = primals
-    theta = _optimum(problem, theta, active)
-    leaves, structure = jax.tree.flatten(problem)
-    # What does not vary is not even traced.
-    varying = [
-        (i, tangent) for i, tangent in enumerate(structure.flatten_up_to(tangents[0]))
-        if type(tangent) is not jax.custom_derivatives.SymbolicZero
-    ]  # fmt: skip
-    if not varying:
-        return theta, jnp.zeros_like(theta)
-    places, dots = zip(*varying, strict=True)
-
-    def gradient(*values):
-        changed = dict(zip(places, values, strict=True))
-        moved = structure.unflatten([changed.get(i, leaf) for i, leaf in enumerate(leaves)])
-        return moved.totals(_at(theta, True), _GRADIENT).gradient
-
-    _, change = jax.jvp(gradient, tuple(leaves[i] for i in places), dots)
-    hessian = problem.totals(_at(theta, True), _OBSERVED).information
-    return theta, -_factor(hessian, active).solve(jnp.where(active, change, 0.0))
-
-
-_optimum.defjvp(_optimum_jvp, symbolic_zeros=True)

@@ -71,7 +71,7 @@ class Ended(NamedTuple):
 
 
 class _Limit(NamedTuple):
-    """The last predictor: its coefficients (P,) bool, those that make it 1 (P,), and weights that give its mean (P,)."""
+    """The last predictor: its places (P,) bool, coefficients that make it 1 (P,), weights that give its mean (P,)."""
 
     last: np.ndarray
     one: jax.Array
@@ -144,9 +144,7 @@ def _last(layout: Layout) -> np.ndarray:
     return np.arange(layout.n_coefficients) >= layout.n_coefficients - layout.designs[-1].n_columns
 
 
-def _loop(
-    problem: Problem, settings: Settings, state: State, limit: _Limit | None = None
-) -> tuple[State, jax.Array]:
+def _loop(problem: Problem, settings: Settings, state: State, limit: _Limit | None = None) -> tuple[State, jax.Array]:
     """All steps; also the last step that was one. A family with a limit starts there and goes on in stages."""
     kernel = Newton(scoring=problem.model.family.has("scoring"))
 
