@@ -287,11 +287,12 @@ def _fit(family: Family, data: Operands, start: Any, ridge: Any, kind: str, tol:
     matrix = problem.totals(implicit.at(theta, kind == "observed"), _INFORMATION).information
     sums = _statistics(problem, theta)
     n_mean = problem.model.layout.designs[0].n_columns
-    df_resid = jax.lax.stop_gradient(facts.n_obs) - jnp.sum(ended.active[:n_mean])
+    n_obs = jnp.sum(problem.rows.freq.astype(float))
+    df_resid = n_obs - jnp.sum(ended.active[:n_mean])
     scale = jnp.ones(()) if family.dispersion_known else jnp.where(df_resid > 0, sums.pearson / df_resid, jnp.nan)
     made = FunctionalFit(
         theta=theta, information=matrix, covariance=scale * implicit.factor(matrix, ended.active).inverse(),
-        llf=sums.llf, deviance=sums.deviance, pearson_chi2=sums.pearson, scale=scale, nobs=facts.n_obs,
+        llf=sums.llf, deviance=sums.deviance, pearson_chi2=sums.pearson, scale=scale, nobs=n_obs,
         df_resid=df_resid, status=status.astype(jnp.int32), n_iter=ended.n_iter,
     )  # fmt: skip
     return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, made)

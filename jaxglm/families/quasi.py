@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import field
 from functools import partial
@@ -90,7 +91,10 @@ class Quasi(Family):
         object.__setattr__(self, "link", Identity() if link is None else link)
 
     def with_link(self, link: Link) -> Quasi:
-        return Quasi(self.function, link)
+        # Its function was checked before, and cannot be while a user's code is traced.
+        made = copy.copy(self)
+        object.__setattr__(made, "link", link)
+        return made
 
     def nll(self, y, eta, aux: Aux) -> jax.Array:
         # Where V(y) = 0 the integral may diverge at y; any other lower end gives the same up to terms free of eta.
