@@ -154,8 +154,8 @@ def tuned(X: np.ndarray, y: np.ndarray, names: list[str]) -> None:
     show(pd.DataFrame(path, columns=["ridge", "loss a stay", "slope in log ridge"]).round(6))
     none, much = (float(value_and_slope(np.log(r))[0]) for r in (1e-6, 1e6))
     say(f"""Coefficients of {hospital.sum()} hospitals are shrunk; those of hmo, white and type are not, nor is alpha.
-        The {FOLDS} folds are rows of weight 0 under vmap. Without a penalty the loss is {none:.5f}, without hospitals {much:.5f}, at the
-        best ridge of {path[-1][0]:.2f} it is {path[-1][1]:.5f}.""")
+        The {FOLDS} folds are rows of weight 0 under vmap. Without a penalty the loss is {none:.5f}, without hospitals
+        {much:.5f}, at the best ridge of {path[-1][0]:.2f} it is {path[-1][1]:.5f}.""")
 
 
 def main() -> None:
