@@ -109,8 +109,9 @@ def fit(
     offset : (n,) or (n, K), optional
         On the link scale; (n,) belongs to the mean.
     freq_weights, var_weights : (n,), optional
-        As in :func:`jaxglm.fit`. A row of weight 0 adds nothing, but must hold finite numbers that a row could have (0
-        times infinity is no number); derivatives in its weight are those of letting it in.
+        As in :func:`jaxglm.fit`. A row of freq_weight 0 adds nothing, but must hold finite numbers that a row could
+        have (0 times infinity is no number); derivatives in its weight are those of letting it in. var_weights are
+        positive.
     aux : dict of (n,) arrays, optional
         What the family reads beside y.
     start : (P,), optional
@@ -135,7 +136,7 @@ def fit(
     ------
     InputError, InputTypeError
         Shapes do not go together, something is no number, a name is unknown; while tracing. What depends on values
-        (a y outside the family's support, columns that depend on each other, separation) is told by the status.
+        (a y outside the family's support, weights below 0, columns that depend on each other, separation) is told by the status.
 
     Notes
     -----
@@ -162,8 +163,7 @@ def fit(
         family, X, y, offset=offset, freq_weights=freq_weights, var_weights=var_weights, aux=aux, intercept=intercept
     )
     width = sum(data.widths)
-    shaped("start", start, (width,))
-    shaped("ridge", ridge, (), (width,))
+    start, ridge = shaped("start", start, (width,)), shaped("ridge", ridge, (), (width,))
     return _fit(family, data, start, ridge, information, float(tol), int(max_iter))
 
 
@@ -206,8 +206,7 @@ def loglik(
     data = operands(
         family, X, y, offset=offset, freq_weights=freq_weights, var_weights=var_weights, aux=aux, intercept=intercept
     )
-    shaped("theta", theta, (sum(data.widths),), required=True)
-    shaped("scale", scale, ())
+    theta, scale = shaped("theta", theta, (sum(data.widths),), required=True), shaped("scale", scale, ())
     return _loglik(family, data, theta, scale)
 
 
@@ -243,7 +242,7 @@ def predict(
     if which == "mean" and not family.has("mean"):
         raise InputError("the family has no mean; give mean= to jg.custom_family(), or ask for which='linear'")
     data = operands(family, X, None, offset=offset, aux=aux, intercept=intercept)
-    shaped("theta", theta, (sum(data.widths),), required=True)
+    theta = shaped("theta", theta, (sum(data.widths),), required=True)
     return _predict(family, data, theta, which)
 
 
@@ -278,7 +277,9 @@ def _fit(family: Family, data: Operands, start: Any, ridge: Any, kind: str, tol:
     facts = traced.survey(fixed)
     start = None if start is None else jax.lax.stop_gradient(jnp.asarray(start, float))
     ended = traced.solve(fixed, facts, _settings(family, facts.n_obs, dtype, tol, max_iter), start)
-    sound = (facts.n_bad_y == 0) & (facts.n_rows > 0)
+    sound = (facts.n_bad_y == 0) & (facts.n_rows > 0) & jnp.all(plain.rows.freq >= 0)
+    if data.prior is not None:
+        sound &= jnp.all(plain.rows.prior > 0)
     status = jnp.where(sound, ended.status, Status.NOT_FINITE)
     if tol < _reached(dtype):
         status = jnp.where(status == Status.CONVERGED, Status.CONVERGED_TO_PRECISION, status)
