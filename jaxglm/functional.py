@@ -136,7 +136,8 @@ def fit(
     ------
     InputError, InputTypeError
         Shapes do not go together, something is no number, a name is unknown; while tracing. What depends on values
-        (a y outside the family's support, weights below 0, columns that depend on each other, separation) is told by the status.
+        (a y outside the family's support, weights below 0, columns that depend on each other, separation) is told by
+        the status.
 
     Notes
     -----
