@@ -81,11 +81,12 @@ class _Limit(NamedTuple):
 class _Stage(NamedTuple):
     """Where a family with a limit stands: 0 at the limit, 1 from there, 2 with the last predictor at 0, 3 from there.
 
-    limited (P,) is the estimate at the limit.
+    limited (P,) is the estimate at the limit, receding (P,) the last step there if there was reason to doubt it.
     """
 
     number: jax.Array
     limited: jax.Array
+    receding: jax.Array
 
 
 def solve(problem: Problem, facts: Facts, settings: Settings, start: jax.Array | None) -> Ended:
@@ -135,7 +136,7 @@ def _best_constants(problem: Problem, settings: Settings) -> jax.Array:
     model = Model(problem.model.family, Layout((Constant(),) * k))
     bare = Problem(model, problem.rows._replace(x=((),) * k), jnp.zeros(k))
     rough = replace(settings, tol=np.asarray(1e-4))
-    state, _ = _loop(bare, rough, _begin(jnp.zeros(k), jnp.ones(k, bool), jnp.zeros(()), rough, False))
+    state, _, _ = _loop(bare, rough, _begin(jnp.zeros(k), jnp.ones(k, bool), jnp.zeros(()), rough, False))
     return jnp.where(jnp.isfinite(state.value) & jnp.isfinite(state.theta).all(), state.theta, 0.0)
 
 
@@ -144,8 +145,10 @@ def _last(layout: Layout) -> np.ndarray:
     return np.arange(layout.n_coefficients) >= layout.n_coefficients - layout.designs[-1].n_columns
 
 
-def _loop(problem: Problem, settings: Settings, state: State, limit: _Limit | None = None) -> tuple[State, jax.Array]:
-    """All steps; also the last step that was one. A family with a limit starts there and goes on in stages."""
+def _loop(
+    problem: Problem, settings: Settings, state: State, limit: _Limit | None = None
+) -> tuple[State, jax.Array, _Stage]:
+    """All steps; also the last step that was one, and the stage. A family with a limit starts there and goes on in stages."""
     kernel = Newton(scoring=problem.model.family.has("scoring"))
 
     def body(carry):
@@ -153,19 +156,21 @@ def _loop(problem: Problem, settings: Settings, state: State, limit: _Limit | No
         state = newton.advance(state, problem.totals(newton.trial(state), kernel), settings)
         step = jnp.where(jnp.any(state.direction != 0), state.direction, step)
         if limit is not None:
-            state, stage = _turn(problem, settings, limit, state, stage)
+            state, stage = _turn(problem, settings, limit, state, step, stage)
         return state, step, stage
 
     nowhere = jnp.zeros_like(state.theta)
-    first = (state, nowhere, _Stage(jnp.zeros((), jnp.int32), nowhere))
-    return jax.lax.while_loop(lambda carry: carry[0].status == Status.RUNNING, body, first)[:2]
+    first = (state, nowhere, _Stage(jnp.zeros((), jnp.int32), nowhere, nowhere))
+    return jax.lax.while_loop(lambda carry: carry[0].status == Status.RUNNING, body, first)
 
 
 def _is(status: jax.Array, *members: Status) -> jax.Array:
     return jnp.isin(status, np.array(members, np.int32))
 
 
-def _turn(problem: Problem, settings: Settings, limit: _Limit, state: State, stage: _Stage) -> tuple[State, _Stage]:
+def _turn(
+    problem: Problem, settings: Settings, limit: _Limit, state: State, step: jax.Array, stage: _Stage
+) -> tuple[State, _Stage]:
     """The next stage where one has ended; as :func:`jaxglm.solvers.drive.solve` goes about it."""
     last, one, _ = limit
     found = _is(state.status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION)
@@ -196,10 +201,11 @@ def _turn(problem: Problem, settings: Settings, limit: _Limit, state: State, sta
     after = jax.tree.map(lambda a, b: jnp.where(goes_on, a, b), fresh, kept)
     after = jax.tree.map(lambda a, b: jnp.where(ended, a, b), after, state)
     number = stage.number + (ended & goes_on)
-    return after, _Stage(number.astype(jnp.int32), limited)
+    receding = jnp.where((stage.number == 0) & ended & _doubtful(state), step, stage.receding)
+    return after, _Stage(number.astype(jnp.int32), limited, receding)
 
 
-def _finish(problem: Problem, settings: Settings, state: State, step: jax.Array) -> Ended:
+def _finish(problem: Problem, settings: Settings, state: State, step: jax.Array, stage: _Stage) -> Ended:
     """Take the last step, and see whether the rows that still move do so toward infinity."""
     theta = state.theta + jnp.where(state.status == Status.CONVERGED, state.direction, 0.0)
     status, p = state.status, len(theta)
@@ -207,20 +213,26 @@ def _finish(problem: Problem, settings: Settings, state: State, step: jax.Array)
     pivot = Information.from_matrix(jnp.where(both, state.information, jnp.eye(p)), state.active).smallest_pivot
     status = jnp.where(pivot < _PIVOT * settings.product_eps, Status.ILL_CONDITIONED, status)
     if problem.model.family.has("boundary"):
-        status = jnp.where(_separated(problem, state, step), Status.SEPARATED, status)
+        recedes = _doubtful(state) & _recedes(problem, step)
+        if problem.model.family.limit is not None:
+            recedes |= _recedes(problem, stage.receding)
+        status = jnp.where(recedes, Status.SEPARATED, status)
     return Ended(theta, state.active, status.astype(jnp.int32), state.n_iter)
 
 
-def _separated(problem: Problem, state: State, step: jax.Array) -> jax.Array:
-    """Whether the last step moves rows, all of them toward their own boundary, though many went before it.
+def _doubtful(state: State) -> jax.Array:
+    """Whether an iteration took many steps and still did not end as one does near an optimum."""
+    return (state.n_iter >= _LATE) & (~_is(state.status, Status.CONVERGED) | (state.rate > 0.2))
+
+
+def _recedes(problem: Problem, step: jax.Array) -> jax.Array:
+    """Whether a step still moves rows, all of them toward their own boundary.
 
     It is what :mod:`jaxglm.solvers.separation` begins with; the proof takes decisions on the host.
     """
     largest = problem.reduce(Movement(), (step, jnp.asarray(jnp.inf))).largest
     moves = problem.reduce(Movement(), (step, _SHARE * largest))
-    late = (state.n_iter >= _LATE) & (largest > _MOVING)
-    slow = ~_is(state.status, Status.CONVERGED, Status.NO_OVERDISPERSION) | (state.rate > 0.2)
-    return late & slow & (moves.n_wrong == 0) & (moves.n_moving > 0)
+    return (largest > _MOVING) & (moves.n_wrong == 0) & (moves.n_moving > 0)
 
 
 def survey(problem: Problem) -> Facts:

@@ -309,6 +309,8 @@ def test_counts_that_vary_too_little():
     np.testing.assert_allclose(found.theta[:3], poisson.theta, rtol=SAME)
     np.testing.assert_allclose(found.bse, [*poisson.bse, 0.0], rtol=SAME, atol=SAME)
     np.testing.assert_allclose(slope, known, rtol=1e-8, atol=1e-12)
+    for name in ("negative_binomial", "poisson"):
+        assert jg.Status(int(both(name, np.zeros(N))[0].status)) is jg.Status.SEPARATED
 
 
 def test_ridge_is_that_of_the_normal_equations():
