@@ -148,7 +148,10 @@ def _last(layout: Layout) -> np.ndarray:
 def _loop(
     problem: Problem, settings: Settings, state: State, limit: _Limit | None = None
 ) -> tuple[State, jax.Array, _Stage]:
-    """All steps; also the last step that was one, and the stage. A family with a limit starts there and goes on in stages."""
+    """All steps; also the last step that was one, and the stage.
+
+    A family with a limit starts there and goes on in stages.
+    """
     kernel = Newton(scoring=problem.model.family.has("scoring"))
 
     def body(carry):
