@@ -1,6 +1,6 @@
 """Generalized linear models on JAX: exact, autodiff, on CPU or GPU."""
 
-from jaxglm import links
+from jaxglm import functional, links
 from jaxglm.api import fit, glm
 from jaxglm.cache import enable_compile_cache
 from jaxglm.errors import (
@@ -87,6 +87,7 @@ __all__ = [
     "custom_family",
     "enable_compile_cache",
     "fit",
+    "functional",
     "glm",
     "links",
     "load",

@@ -302,7 +302,7 @@ def _log_rising_in_y(y: jax.Array, log_alpha: jax.Array) -> jax.Array:
     return jnp.log1p(_SHIFT * g.alpha) + jnp.log1p(g.x) - 0.5 * g.u - g.u * _stirling(g.u, 1) - shift
 
 
-def _tangent(*terms):
+def tangent(*terms):
     """Sum of slope times tangent over the arguments that vary; slopes of the others are not even traced."""
     parts = [slope() * d for d, slope in terms if type(d) is not jax.custom_derivatives.SymbolicZero]
     return sum(parts[1:], parts[0])
@@ -310,7 +310,7 @@ def _tangent(*terms):
 
 def _log_rising_jvp(primals, tangents):
     (y, log_alpha), (dy, dt) = primals, tangents
-    return log_rising(y, log_alpha), _tangent(
+    return log_rising(y, log_alpha), tangent(
         (dt, lambda: _rising_slope(y, log_alpha)), (dy, lambda: _log_rising_in_y(y, log_alpha))
     )
 
@@ -329,7 +329,7 @@ def _rising_slope(y: jax.Array, log_alpha: jax.Array) -> jax.Array:
 
 def _rising_slope_jvp(primals, tangents):
     (y, log_alpha), (dy, dt) = primals, tangents
-    return _rising_slope(y, log_alpha), _tangent(
+    return _rising_slope(y, log_alpha), tangent(
         (dt, lambda: _rising_bend(y, log_alpha)),
         (dy, lambda: jax.grad(_log_rising_in_y, argnums=1)(y, log_alpha)),
     )

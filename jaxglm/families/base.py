@@ -100,6 +100,13 @@ class Family(ABC):
         """Whether y is a possible value."""
         return jnp.isfinite(y)
 
+    def interior(self, y: jax.Array) -> jax.Array:
+        """y moved off values at which :meth:`nll` leaves out terms, by less than rounding.
+
+        Derivatives in y are taken there: a term of weight y = 0 may be left out of its value, not of its slope in y.
+        """
+        return y
+
     def start(self, y: jax.Array, aux: Aux, center: jax.Array) -> jax.Array:
         """Starting eta of one row, (K,); `center` is the weighted mean of all y.
 
@@ -128,8 +135,7 @@ class Family(ABC):
 
         `y` is there for parts that are left observed because their expectation has no closed form.
         """
-        at_mean = jax.lax.stop_gradient(self.mean(eta, aux))
-        return jax.hessian(self.nll, argnums=1)(at_mean, eta, aux)
+        return jax.hessian(self.nll, argnums=1)(self.mean(eta, aux), eta, aux)
 
     def scoring(self, y: jax.Array, eta: jax.Array, aux: Aux) -> jax.Array:
         """Positive definite curvature for steps far from the optimum, (K, K)."""
@@ -211,6 +217,11 @@ class Family(ABC):
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({self.link})"
+
+
+def off_zero(y: jax.Array) -> jax.Array:
+    """y with the smallest positive number for 0, and a derivative of 1."""
+    return y + jax.lax.stop_gradient(jnp.where(y == 0, jnp.finfo(y.dtype).tiny, 0.0))
 
 
 def inside(value: jax.Array, center: jax.Array) -> jax.Array:

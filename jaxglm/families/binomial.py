@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.special import betainc, gammaln
 
 from jaxglm import numerics
-from jaxglm.families.base import Aux, Family
+from jaxglm.families.base import Aux, Family, off_zero
 from jaxglm.links import Link, Logit
 from jaxglm.tree import pytree
 
@@ -54,8 +54,8 @@ class Binomial(Family):
 
     def expected(self, y, eta, aux: Aux) -> jax.Array:
         # 1 - mu comes from the link: where mu rounds to 1 the difference would be lost.
-        mu = jax.lax.stop_gradient(self.link.inverse(eta[0]))
-        complement = jax.lax.stop_gradient(self.link.complement(eta[0]))
+        mu = self.link.inverse(eta[0])
+        complement = self.link.complement(eta[0])
 
         def nll(e):
             return -(mu * self.link.log_inverse(e[0]) + complement * self.link.log_complement(e[0]))
@@ -103,6 +103,10 @@ class Binomial(Family):
 
     def size(self, aux: Aux) -> jax.Array | float:
         return self._trials(aux)
+
+    def interior(self, y) -> jax.Array:
+        below = jax.lax.stop_gradient(jnp.where(y == 1, 0.5 * jnp.finfo(y.dtype).eps, 0.0))
+        return off_zero(y) - below
 
     def start(self, y, aux: Aux, center) -> jax.Array:
         n = self._trials(aux)

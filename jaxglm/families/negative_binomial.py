@@ -13,7 +13,7 @@ from jax.scipy.special import betainc, gammainc, gammaincc, gammaln
 
 from jaxglm import numerics
 from jaxglm.errors import InputError, InputTypeError
-from jaxglm.families.base import Aux, Family
+from jaxglm.families.base import Aux, Family, off_zero
 from jaxglm.links import Link, Log
 from jaxglm.tree import pytree
 
@@ -121,7 +121,7 @@ class NegativeBinomial(Family):
 
     def _mean_curvature(self, eta) -> jax.Array:
         """Expected second derivative in the mean predictor."""
-        at_mean, alpha = jax.lax.stop_gradient((self.link.inverse(eta[0]), self._alpha(eta)))
+        at_mean, alpha = self.link.inverse(eta[0]), self._alpha(eta)
         return jax.grad(jax.grad(lambda e: self._mean_part(at_mean, e[None], alpha)))(eta[0])
 
     def expected(self, y, eta, aux: Aux) -> jax.Array:
@@ -169,6 +169,9 @@ class NegativeBinomial(Family):
 
     def support(self, y, aux: Aux) -> jax.Array:
         return jnp.isfinite(y) & (y >= 0)
+
+    def interior(self, y) -> jax.Array:
+        return off_zero(y)
 
     def start(self, y, aux: Aux, center) -> jax.Array:
         mean = self.link.link(y + 0.1)

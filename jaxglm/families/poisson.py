@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammainc, gammaincc
 
 from jaxglm import numerics
-from jaxglm.families.base import Aux, Family
+from jaxglm.families.base import Aux, Family, off_zero
 from jaxglm.links import Link, Log
 from jaxglm.tree import pytree
 
@@ -71,6 +71,9 @@ class Poisson(Family):
 
     def support(self, y, aux: Aux) -> jax.Array:
         return jnp.isfinite(y) & (y >= 0)
+
+    def interior(self, y) -> jax.Array:
+        return off_zero(y)
 
     def start(self, y, aux: Aux, center) -> jax.Array:
         return self.link.link(y + 0.1)[None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import field
 from functools import partial
@@ -9,7 +10,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from jaxglm import precision
+from jaxglm import numerics, precision
 from jaxglm.errors import InputError, InputTypeError
 from jaxglm.families.base import Aux, Family
 from jaxglm.families.binomial import Binomial
@@ -90,7 +91,10 @@ class Quasi(Family):
         object.__setattr__(self, "link", Identity() if link is None else link)
 
     def with_link(self, link: Link) -> Quasi:
-        return Quasi(self.function, link)
+        # Its function was checked before, and cannot be while a user's code is traced.
+        made = copy.copy(self)
+        object.__setattr__(made, "link", link)
+        return made
 
     def nll(self, y, eta, aux: Aux) -> jax.Array:
         # Where V(y) = 0 the integral may diverge at y; any other lower end gives the same up to terms free of eta.
@@ -118,14 +122,30 @@ class Quasi(Family):
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _loss(variance: Callable, y: jax.Array, lower: jax.Array, mu: jax.Array) -> jax.Array:
-    """Integral of (t - y) / V(t) from `lower` to mu; differentiable in mu alone."""
+    """Integral of (t - y) / V(t) from `lower` to mu; differentiable in y and mu, with `lower` fixed or equal to y."""
     return integrate(lambda t: (t - y) / variance(t), lower, mu)
 
 
-@_loss.defjvp
 def _loss_jvp(variance, primals, tangents):
-    (y, lower, mu), (_, _, slope) = primals, tangents
-    return _loss(variance, y, lower, mu), (mu - y) / variance(mu) * slope
+    (y, lower, mu), (dy, _, dmu) = primals, tangents
+    return _loss(variance, y, lower, mu), numerics.tangent(
+        (dmu, lambda: (mu - y) / variance(mu)), (dy, lambda: -_span(variance, lower, mu))
+    )
+
+
+_loss.defjvp(_loss_jvp, symbolic_zeros=True)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _span(variance: Callable, lower: jax.Array, mu: jax.Array) -> jax.Array:
+    """Integral of 1 / V(t) from `lower` to mu."""
+    return integrate(lambda t: 1.0 / variance(t), lower, mu)
+
+
+@_span.defjvp
+def _span_jvp(variance, primals, tangents):
+    (lower, mu), (dlower, dmu) = primals, tangents
+    return _span(variance, lower, mu), dmu / variance(mu) - dlower / variance(lower)
 
 
 def _checked(variance: Callable) -> Callable:

@@ -34,7 +34,7 @@ class Tweedie(Family):
     ----------
     power : float >= 1
         1 is a scaled Poisson, 2 Gamma, 3 inverse Gaussian; above 2 all y are positive. Other values between the same
-        of these need no new compilation.
+        of these need no new compilation. One that is traced (``jax.grad`` in the power) must lie between 1 and 2.
     link : Link, default Log
 
     Notes
@@ -66,6 +66,9 @@ class Tweedie(Family):
     prior_divides_phi = True
 
     def __post_init__(self):
+        if isinstance(self.power, jax.core.Tracer):
+            object.__setattr__(self, "kind", "compound")
+            return
         if isinstance(self.power, (str, bool)) or not isinstance(self.power, numbers.Real):
             raise InputTypeError(f"power must be a number of at least 1, such as 1.5, not {self.power!r}")
         if not (self.power >= 1 and math.isfinite(self.power)):

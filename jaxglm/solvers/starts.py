@@ -9,16 +9,15 @@ from jaxglm.design import Constant, Layout
 from jaxglm.families import Family
 from jaxglm.kernels import Facts
 from jaxglm.links import Link
+from jaxglm.numerics import namespace
 
 
-def center_of(facts: Facts, mean_range: str) -> float:
+def center_of(facts: Facts, mean_range: str) -> jax.Array:
     """Weighted mean of y, pulled inside the range of the mean where every y lies on its boundary."""
-    total, size = float(facts.total), float(facts.size)
-    if size <= 0:
-        return 0.0
-    mean = total / size
-    outside = mean == 0.0 if mean_range == "positive" else mean_range == "unit" and mean in (0.0, 1.0)
-    return (total + 0.5) / (size + 1.0) if outside else mean
+    xp = namespace(facts.total)
+    mean = facts.total / xp.where(facts.size > 0, facts.size, 1.0)
+    outside = {"real": False, "positive": mean == 0.0, "unit": (mean == 0.0) | (mean == 1.0)}[mean_range]
+    return xp.where(outside & (facts.size > 0), (facts.total + 0.5) / (facts.size + 1.0), mean)
 
 
 def constants(layout: Layout, facts: Facts, active: np.ndarray) -> list[np.ndarray | None]:

@@ -90,6 +90,15 @@ EXPECTED = {
             "with one it is 18% instead of 49% of Swiss and 40% instead of 73% of foreign women,",
         ],
         ["inference_effects.png", "inference_checks.png"],
+    "differentiable.py": (
+        [
+            "stay 1451 116 -0.05710 -0.05949 1465 91 -0.03477 -0.03695",
+            "emergency coefficient (0.7062);",
+            "evenly spaced steps -2.6481 0.1521 learned steps -2.7754 0.0260",
+            "0 1.000000 3.247262 0.000322 1 0.367879 3.247443 -0.000599",
+            "Without a penalty the loss is 3.24929, without hospitals 3.26653, at the best ridge of 0.74 it is 3.24721.",
+        ],
+        [],
     ),
     "insurance.py": (
         [
