@@ -299,7 +299,8 @@ def _gather(work: Work, members: np.ndarray, lanes: int, length: int) -> Rows:
     present = place < counts
     places = segments.order[segments.starts[of_lane][:, None] + np.where(present, place, 0)]
     plain = work.rows.freq.strides == (0,)
-    rows = jax.tree.map(lambda a: np.take(a, places, axis=0), work.rows._replace(freq=work.rows.y if plain else work.rows.freq))
+    source = work.rows._replace(freq=work.rows.y) if plain else work.rows
+    rows = jax.tree.map(lambda a: np.take(a, places, axis=0), source)
     freq = np.where(present, work.rows.freq[0] if plain else rows.freq, 0.0)
     return jax.tree.map(_stored, rows._replace(freq=freq))
 
@@ -352,7 +353,7 @@ def rows_of(work: Work, group: int) -> Rows:
     return jax.tree.map(lambda a: np.take(a, places, axis=0), work.rows)
 
 
-def fit_alone(work: Work, group: int, names: bool = True) -> Fit:
+def fit_alone(work: Work, group: int) -> Fit:
     """The fit of one group by itself; call it inside :func:`jaxglm.precision.scope`.
 
     Raises
