@@ -90,6 +90,7 @@ __all__ = [
     "enable_compile_cache",
     "fit",
     "glm",
+    "glm_groups",
     "links",
     "load",
     "suggest_family",

@@ -140,9 +140,7 @@ def glm_groups(
     return grp
 
 
-def _group(
-    intake: FormulaIntake, taken: Taken, names: list[str]
-) -> tuple[np.ndarray, pd.Index, FormulaIntake, Taken]:
+def _group(intake: FormulaIntake, taken: Taken, names: list[str]) -> tuple[np.ndarray, pd.Index, FormulaIntake, Taken]:
     """The group of each row, the keys in order, and what is left where keys are missing."""
     factors = [intake.table[name].factor for name in names]
     codes = factors[0].codes.astype(np.int64)
@@ -216,4 +214,3 @@ class _Bar:
     def __exit__(self, *error: Any) -> None:
         if self.bar is not None:
             self.bar.close()
-

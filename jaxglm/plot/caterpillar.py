@@ -82,7 +82,9 @@ def draw(results: Any, term: str, *, alpha: float = 0.05, ax: Axes | None = None
     y = np.arange(len(order))
     clear = (limits[:, 0] > 0) | (limits[:, 1] < 0)
     for mask, strength in ((clear, 0.9), (~clear, 0.35)):
-        ax.hlines(y[mask], limits[mask, 0], limits[mask, 1], color=LINE, alpha=strength, linewidth=1.6 if named else 0.6)
+        ax.hlines(
+            y[mask], limits[mask, 0], limits[mask, 1], color=LINE, alpha=strength, linewidth=1.6 if named else 0.6
+        )
     ax.scatter(estimate, y, s=22 if named else 3, color=LINE, zorder=3, linewidths=0)
     ax.axvline(0.0, color="#8a8a8a", linewidth=1.1, zorder=1.5)
     ax.axvline(float(np.median(estimate)), color=ACCENT, linewidth=1.1, linestyle="--", zorder=1.6)

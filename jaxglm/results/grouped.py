@@ -350,4 +350,3 @@ class GroupedSummary:
 
     def _repr_html_(self) -> str:
         return self.grid.as_html()
-
