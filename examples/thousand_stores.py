@@ -38,13 +38,13 @@ print(grp[0].summary())
 found = grp.params["log(price)"]
 inside = grp.conf_int().xs("log(price)", level="term").loc[found.dropna().index]
 truth = pd.Series(elasticity).loc[inside.index]
-print(
-    f"95 % intervals that hold the true elasticity: {((inside['lower'] < truth) & (truth < inside['upper'])).mean():.3f}"
-)
+held = (inside["lower"] < truth) & (truth < inside["upper"])
+print(f"95 % intervals that hold the true elasticity: {held.mean():.3f}")
 
 plan = pd.DataFrame({"store": [0, 1, 2], "price": 0.9, "promo": 1})
 print(grp.predict(plan).round(2).to_dict())
 
-if len(sys.argv) > 1:
-    ax = grp.plot.caterpillar("log(price)")
-    ax.figure.savefig(Path(sys.argv[1]) / "thousand_stores.png", dpi=120)
+folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build")
+folder.mkdir(parents=True, exist_ok=True)
+ax = grp.plot.caterpillar("log(price)")
+ax.figure.savefig(folder / "thousand_stores.png", dpi=150)

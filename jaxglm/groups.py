@@ -59,9 +59,10 @@ class Segments:
     @classmethod
     def of(cls, codes: np.ndarray, n_groups: int) -> Segments:
         """From the group of each row (n,), in any order; rows keep theirs within a group."""
-        few = codes.astype(np.int16) if n_groups < 2**15 else codes
         # Of numbers so short a stable sort is one by digits.
-        order = np.argsort(few, kind="stable")
+        order = np.argsort((codes & 0xFFFF).astype(np.uint16), kind="stable")
+        for shift in range(16, int(n_groups).bit_length(), 16):
+            order = order[np.argsort((codes[order] >> shift & 0xFFFF).astype(np.uint16), kind="stable")]
         counts = np.bincount(codes, minlength=n_groups)
         return cls(order, np.cumsum(counts) - counts, counts)
 
