@@ -92,6 +92,16 @@ EXPECTED = {
         ],
         ["insurance_tariff.png", "insurance_check.png"],
     ),
+    "thousand_stores.py": (
+        [
+            "log(price) 998 -3.3492 -2.1421 -1.8201 -1.4833",
+            "999 of 1,000 groups fitted, 101,412 rows.",
+            "3 SEPARATED",
+            "log(price) -2.3940 0.23298 -10.276",
+            "95 % intervals that hold the true elasticity: 0.952",
+        ],
+        ["thousand_stores.png"],
+    ),
 }
 #: What else is said to an example.
 ARGUMENTS = {"insurance.py": ["--policies", "60000"]}
