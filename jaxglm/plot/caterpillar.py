@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxglm.errors import InputError, NotAvailableError, near
-from jaxglm.plot.base import ACCENT, LINE, QUIET, caption, new_axes, settle, tidy_axes
+from jaxglm.plot.base import ACCENT, DOT, LINE, QUIET, caption, new_axes, settle, tidy_axes
 from jaxglm.plot.names import readable, shorten
 
 if TYPE_CHECKING:
@@ -81,11 +81,13 @@ def draw(results: Any, term: str, *, alpha: float = 0.05, ax: Axes | None = None
     ax = new_axes(ax, (6.4, 1.4 + 0.22 * len(order) if named else 6.0))
     y = np.arange(len(order))
     clear = (limits[:, 0] > 0) | (limits[:, 1] < 0)
-    for mask, strength in ((clear, 0.9), (~clear, 0.35)):
+    # Lines of many groups lie on each other, so that only pale ones show the dots.
+    full, pale = (0.9, 0.35) if named else (0.4, 0.15)
+    for mask, strength in ((clear, full), (~clear, pale)):
         ax.hlines(
             y[mask], limits[mask, 0], limits[mask, 1], color=LINE, alpha=strength, linewidth=1.6 if named else 0.6
         )
-    ax.scatter(estimate, y, s=22 if named else 3, color=LINE, zorder=3, linewidths=0)
+    ax.scatter(estimate, y, s=22 if named else 3, color=LINE if named else DOT, zorder=3, linewidths=0)
     ax.axvline(0.0, color="#8a8a8a", linewidth=1.1, zorder=1.5)
     ax.axvline(float(np.median(estimate)), color=ACCENT, linewidth=1.1, linestyle="--", zorder=1.6)
     ax.set_ylim(-0.8, len(order) - 0.2)
