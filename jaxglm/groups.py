@@ -38,7 +38,7 @@ _FEW = 2**16
 _TURNS = 12
 _ENOUGH = 2**30
 #: Rows that small groups are filled up to where they are fitted alone, so that few shapes are compiled.
-_LENGTHS = (64, 512, 4096, 2**15)
+_LENGTHS = (512, 4096, 2**15)
 _ENDED = (Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.NO_OVERDISPERSION)
 
 

@@ -31,7 +31,7 @@ FAMILIES = {
 }
 
 
-def frame(name, seed=0, sizes=(1, 2, 3, 5, 9, 20, 33, 60, 150, 300)):
+def frame(name, seed=0, sizes=(1, 2, 4, 9, 30, 60, 150, 300)):
     rng = np.random.default_rng(seed)
     n = sum(sizes)
     df = pd.DataFrame({
@@ -86,9 +86,14 @@ def test_every_group_is_as_if_fitted_alone(case):
         compared += 1
         np.testing.assert_allclose(grp.params.loc[key], res.params, rtol=AS_ALONE, atol=AS_ALONE, err_msg=key)
         np.testing.assert_allclose(grp.bse.loc[key], res.bse, rtol=1e-8, atol=AS_ALONE, err_msg=key)
-        for field in ("deviance", "null_deviance", "llf", "aic", "bic", "nobs", "scale", "df_resid"):
+        fields = ["deviance", "null_deviance", "nobs", "scale", "df_resid"]
+        # Where nothing is left over, likelihoods and tests are made of rounding.
+        perfect = res.df_resid <= 0
+        for field in fields if perfect else [*fields, "llf", "aic", "bic"]:
             ours, theirs = getattr(grp, field)[key], getattr(res, field)
             np.testing.assert_allclose(ours, theirs, rtol=AS_ALONE, atol=AS_ALONE, err_msg=f"{key} {field}")
+        if perfect:
+            continue
         np.testing.assert_allclose(grp.pvalues.loc[key], res.pvalues, rtol=1e-7, atol=AS_ALONE)
         limits = grp.conf_int().loc[key]
         np.testing.assert_allclose(limits.to_numpy(), res.conf_int().to_numpy(), rtol=1e-7, atol=1e-8)
@@ -105,7 +110,7 @@ def test_the_large_groups_need_no_fit_of_their_own(case):
 def test_a_group_equals_glm_on_its_rows():
     df = frame("poisson")
     grp = grouped("poisson", df)
-    for key in ("g06", "g09"):
+    for key in ("g04", "g07"):
         res = alone("poisson", df[df["g"] == key], list("abc"))
         np.testing.assert_allclose(grp.params.loc[key], res.params, rtol=AS_ALONE)
         np.testing.assert_allclose(grp.bse.loc[key], res.bse, rtol=AS_ALONE)
@@ -117,8 +122,8 @@ def test_order_and_company_change_nothing(name):
     df = frame(name)
     whole = grouped(name, df)
     again = grouped(name, df.iloc[::-1])
-    few = grouped(name, df[df["g"].isin(["g05", "g08"])])
-    for other, keys in ((again, list(whole)), (few, ["g05", "g08"])):
+    few = grouped(name, df[df["g"].isin(["g04", "g06"])])
+    for other, keys in ((again, list(whole)), (few, ["g04", "g06"])):
         np.testing.assert_allclose(other.params.loc[keys], whole.params.loc[keys], rtol=1e-9, atol=SAME)
         np.testing.assert_allclose(other.bse.loc[keys], whole.bse.loc[keys], rtol=1e-8, atol=SAME)
         assert (other.status[keys] == whole.status[keys]).all()
