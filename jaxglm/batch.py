@@ -114,7 +114,7 @@ def glm_groups(
         )
     if callable(data):
         raise InputTypeError("glm_groups takes a frame in memory, not a callable that gives pieces of one")
-    names = [by] if isinstance(by, str) else list(by)
+    names = [by] if isinstance(by, str) else list(by) if isinstance(by, (list, tuple)) else []
     if not names or not all(isinstance(name, str) for name in names):
         raise InputTypeError(f"by must be the name of a column or a list of names, not {by!r}")
     intake, taken = FormulaIntake.learn(formula, data, family, beside, missing, functions)
