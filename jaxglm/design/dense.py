@@ -91,27 +91,23 @@ class Columns(Element):
         centers, scales = zip(*map(moments, x), strict=True)
         return Standardized(self, np.array(centers), np.array(scales))
 
-    def _upright(self, x: Rows) -> jax.Array:
-        """The columns laid row upon row, (p, m)."""
-        return jnp.stack(x)
-
     def columns(self, x: Rows, m: int) -> jax.Array:
-        return self._upright(x).astype(float).T
+        return jnp.stack(x).astype(float).T
 
     def terms(self, x: Rows, b: jax.Array, dtype: Any) -> list[jax.Array]:
-        return [matmul(b.astype(dtype), self._upright(x).astype(dtype))]
+        return [matmul(b.astype(dtype), jnp.stack(x).astype(dtype))]
 
     def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
-        return matmul(self._upright(x).astype(r.dtype), r).astype(float)
+        return matmul(jnp.stack(x).astype(r.dtype), r).astype(float)
 
     def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
-        return by_code((w.astype(float) * self._upright(x)).T, codes, n_codes)
+        return by_code((w.astype(float) * jnp.stack(x)).T, codes, n_codes)
 
     def cross_sums(self, x: Rows, other: Element, xo: Rows, w: jax.Array) -> jax.Array:
-        return other.tdot_sums(xo, (w.astype(float) * self._upright(x)).T).T
+        return other.tdot_sums(xo, (w.astype(float) * jnp.stack(x)).T).T
 
     def gram_sums(self, x: Rows, w: jax.Array) -> jax.Array:
-        upright = self._upright(x).astype(w.dtype)
+        upright = jnp.stack(x).astype(w.dtype)
         return matmul(w * upright, upright.T).astype(float)
 
     def gram(self, sums: jax.Array) -> jax.Array:
@@ -121,14 +117,6 @@ class Columns(Element):
 def numbers(width: int) -> Columns | Dense:
     """The design of so many numeric columns that come one by one."""
     return Columns(width) if 0 < width <= MOST_APART else Dense(width)
-
-
-@pytree
-class Upright(Columns):
-    """The columns of one lane of a batch: rows are an array (p, m), whose last axis makes batched products quick."""
-
-    def _upright(self, x: Rows) -> jax.Array:
-        return x
 
 
 @pytree

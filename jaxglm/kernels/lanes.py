@@ -70,11 +70,13 @@ class Lanes(Kernel):
 
 @dataclass(frozen=True)
 class Routed(RowMap):
-    """All linear predictors "eta" (m, K) and the "mean" (m,) of rows whose code "group" picks one of thetas (G, P)."""
+    """All linear predictors "eta" (m, K) and the "mean" (m,) of rows whose codes pick one of thetas (G, P)."""
+
+    code: str = "group"
 
     def map(self, model: Model, point: jax.Array, rows: Rows) -> dict[str, jax.Array]:
         columns = model.layout.columns(rows.x, rows.y.shape[0])
-        eta = jnp.einsum("mkp,mp->mk", columns, point[rows.codes["group"]], precision=jax.lax.Precision.HIGHEST)
+        eta = jnp.einsum("mkp,mp->mk", columns, point[rows.codes[self.code]], precision=jax.lax.Precision.HIGHEST)
         eta = eta if rows.offset is None else eta + rows.offset
         return {"eta": eta, "mean": jax.vmap(model.family.mean)(eta, rows.aux)}
 

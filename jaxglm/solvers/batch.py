@@ -16,9 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglm.design import Constant, Dense, Layout
+from jaxglm.design import Columns, Constant, Dense, Layout
 from jaxglm.design.base import matmul
-from jaxglm.design.dense import Upright
 from jaxglm.errors import Status
 from jaxglm.families import Family
 from jaxglm.kernels import Facts, FitPoint, FitSums, Meat, Model, Newton, NullSums, Point, Rows, Statistics, Survey
@@ -100,7 +99,7 @@ def fit_tile(model: Model, rows: Rows, task: Task, axes: Any = 0) -> Lane:
     """
     layout = model.layout
     m = jnp.shape(jax.tree.leaves(rows.y)[0])[-1]
-    dense = Model(model.family, Layout(tuple(Upright(d.n_columns) for d in layout.designs)))
+    dense = Model(model.family, Layout(tuple(Columns(d.n_columns) for d in layout.designs)))
     x_axis = 0 if axes == 0 else axes.x
 
     def upright(x):
