@@ -98,7 +98,7 @@ def glm_groups(
     >>> df = pd.DataFrame({"store": ["a"] * 4 + ["b"] * 4, "price": [1, 2, 3, 4] * 2, "sold": [9, 7, 4, 2, 5, 5, 3, 1]})
     >>> grp = jg.glm_groups("sold ~ price", df, by="store", family="poisson")
     >>> print(grp.params.round(3).to_dict("index"))
-    {'a': {'Intercept': 2.811, 'price': -0.499}, 'b': {'Intercept': 2.339, 'price': -0.483}}
+    {'a': {'Intercept': 2.731, 'price': -0.462}, 'b': {'Intercept': 2.194, 'price': -0.42}}
     """
     resolve.refuse_unknown(unknown, options_of(glm_groups))
     family = resolve.family(family, link)
@@ -112,11 +112,7 @@ def glm_groups(
             "clusters and times belong to one group; leave out cov=, and ask one group: "
             "grp[key].with_cov(...) takes jg.Cluster and jg.HAC"
         )
-    if callable(data):
-        raise InputTypeError("glm_groups takes a frame in memory, not a callable that gives pieces of one")
-    names = [by] if isinstance(by, str) else list(by) if isinstance(by, (list, tuple)) else []
-    if not names or not all(isinstance(name, str) for name in names):
-        raise InputTypeError(f"by must be the name of a column or a list of names, not {by!r}")
+    names = _names(by, data)
     intake, taken = FormulaIntake.learn(formula, data, family, beside, missing, functions)
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
