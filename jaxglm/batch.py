@@ -136,6 +136,16 @@ def glm_groups(
     return grp
 
 
+def _names(by: Any, data: Any) -> list[str]:
+    """The columns of the groups, checked."""
+    if callable(data):
+        raise InputTypeError("glm_groups takes a frame in memory, not a callable that gives pieces of one")
+    names = [by] if isinstance(by, str) else list(by) if isinstance(by, (list, tuple)) else []
+    if not names or not all(isinstance(name, str) for name in names):
+        raise InputTypeError(f"by must be the name of a column or a list of names, not {by!r}")
+    return names
+
+
 def _group(intake: FormulaIntake, taken: Taken, names: list[str]) -> tuple[np.ndarray, pd.Index, FormulaIntake, Taken]:
     """The group of each row, the keys in order, and what is left where keys are missing."""
     factors = [intake.table[name].factor for name in names]
