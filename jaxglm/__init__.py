@@ -2,6 +2,7 @@
 
 from jaxglm import functional, links
 from jaxglm.api import fit, glm
+from jaxglm.batch import glm_groups
 from jaxglm.cache import enable_compile_cache
 from jaxglm.errors import (
     AliasWarning,
@@ -41,7 +42,7 @@ from jaxglm.inference.hac import HAC
 from jaxglm.inference.hypotheses import HypothesisTest
 from jaxglm.intake.response import suggest_family
 from jaxglm.links import Link
-from jaxglm.results import PredictionResults, Results, compare
+from jaxglm.results import GroupedResults, PredictionResults, Results, compare
 from jaxglm.results.storage import load
 from jaxglm.results.tests import anova
 
@@ -59,6 +60,7 @@ __all__ = [
     "FormulaError",
     "Gamma",
     "Gaussian",
+    "GroupedResults",
     "HAC",
     "HypothesisTest",
     "InputError",
@@ -89,6 +91,7 @@ __all__ = [
     "fit",
     "functional",
     "glm",
+    "glm_groups",
     "links",
     "load",
     "suggest_family",

@@ -85,6 +85,8 @@ class Status(enum.IntEnum):
     ILL_CONDITIONED = 8
     SUSPECT = 9
     NO_OVERDISPERSION = 10
+    NOT_FITTED = 11
+    UNUSABLE = 12
 
     @property
     def converged(self) -> bool:
@@ -124,6 +126,8 @@ _SENTENCES = {
         "a standard error), and the other estimates are those of Poisson; use family='poisson', or 'quasipoisson' if "
         "the counts vary less."
     ),
+    Status.NOT_FITTED: "Not fitted: the run was interrupted before it came to this group; run it again for the others.",
+    Status.UNUSABLE: "These rows cannot be fitted by the model; the message says why.",
     Status.SUSPECT: "Steps shrink too slowly; the solver checks for separation.",
 }
 

@@ -78,6 +78,8 @@ class Cluster(Estimator):
     ('cluster (firm, 3 clusters)', {'Intercept': 0.2251, 'x': 0.0858})
     """
 
+    reads_beside = True
+
     by: tuple[Any, ...]
     fix: bool
 

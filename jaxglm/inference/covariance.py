@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,12 +19,33 @@ INFORMATIONS = ("expected", "observed")
 Codes = Callable[[Any, str], np.ndarray]
 
 
+class Diagonals(NamedTuple):
+    """What fits side by side know of their covariances, the fits first.
+
+    Attributes
+    ----------
+    bread : (G, P) diagonal of the inverse information at phi = 1
+    sandwich : (G, P) diagonal of B M B with M the sum of w^2 s s', or None
+    scale, nobs, df_resid : (G,)
+    """
+
+    bread: np.ndarray
+    sandwich: np.ndarray | None
+    scale: np.ndarray
+    nobs: np.ndarray
+    df_resid: np.ndarray
+
+
 @dataclass(frozen=True)
 class Estimator(ABC):
     """How a covariance is estimated: bread from the reported information, meat from sums over scores of rows."""
 
     #: Whether it holds where the variance of the family is wrong.
     robust = True
+    #: Whether it reads more of the data than the fitted rows themselves (clusters, times).
+    reads_beside = False
+    #: Whether :meth:`variances` takes the diagonal of a sandwich.
+    sandwiched = False
 
     def check(self, weights: tuple[str, ...]) -> None:
         """Refuse kinds of weights under which it has no meaning.
@@ -42,6 +63,10 @@ class Estimator(ABC):
     @abstractmethod
     def matrix(self, fit: Fit, bread: np.ndarray, beside: Any) -> np.ndarray:
         """The covariance (P, P), from the inverse (P, P) of the reported information at phi = 1."""
+
+    def variances(self, diagonals: Diagonals) -> np.ndarray | None:
+        """Variances (G, P) of fits side by side; None where each needs rows of its own fit."""
+        return None
 
     @abstractmethod
     def title(self, beside: Any) -> str:
@@ -109,6 +134,9 @@ class Nonrobust(Estimator):
     def matrix(self, fit: Fit, bread: np.ndarray, beside: None) -> np.ndarray:
         return fit.scale * bread
 
+    def variances(self, diagonals: Diagonals) -> np.ndarray:
+        return diagonals.scale[:, None] * diagonals.bread
+
     def title(self, beside: None) -> str:
         return "nonrobust"
 
@@ -120,6 +148,8 @@ class Survey(Estimator):
     It does not change when all weights are scaled, and is the default of fits with prob_weights.
     """
 
+    sandwiched = True
+
     def check(self, weights: tuple[str, ...]) -> None:
         if "prob_weights" not in weights:
             raise InputError("the survey covariance belongs to prob_weights=; this fit has none")
@@ -128,6 +158,10 @@ class Survey(Estimator):
         # One observation has no variance to estimate.
         correction = fit.nobs / (fit.nobs - 1) if fit.nobs > 1 else np.nan
         return correction * sandwich(fit, bread, fit.meat)
+
+    def variances(self, diagonals: Diagonals) -> np.ndarray:
+        n = diagonals.nobs
+        return np.where(n > 1, n / np.where(n > 1, n - 1, 1.0), np.nan)[:, None] * diagonals.sandwich
 
     def title(self, beside: None) -> str:
         return "survey"

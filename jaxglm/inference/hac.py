@@ -55,6 +55,8 @@ class HAC(Estimator):
     ('HAC (1 lag)', {'Intercept': 0.1806, 'x': 0.0595})
     """
 
+    reads_beside = True
+
     lags: int
     time: Any
     adjust: bool

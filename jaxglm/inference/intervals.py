@@ -40,6 +40,20 @@ def quantile(alpha: float, df: float) -> float:
     return float(special.stdtrit(df, 1.0 - alpha / 2.0)) if df > 0 else np.nan
 
 
+def t_p_values(statistic: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Two-sided p-values of Student t with degrees of freedom that broadcast; NaN where those are."""
+    from scipy import special
+
+    return 2.0 * special.stdtr(df, -np.abs(statistic))
+
+
+def t_quantiles(alpha: float, df: np.ndarray) -> np.ndarray:
+    """As :func:`quantile` for an array of degrees of freedom; NaN where those are."""
+    from scipy import special
+
+    return special.stdtrit(df, 1.0 - alpha / 2.0)
+
+
 def percentile(q: float, df: float) -> float:
     """The q quantile of Student's t, the standard normal where df is infinite."""
     return -quantile(2.0 * q, df) if q < 0.5 else quantile(2.0 * (1.0 - q), df) if q > 0.5 else 0.0

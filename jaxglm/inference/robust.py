@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxglm.errors import DataWarning
 from jaxglm.fitted import Fit
-from jaxglm.inference.covariance import Estimator, sandwich
+from jaxglm.inference.covariance import Diagonals, Estimator, sandwich
 from jaxglm.kernels import LeverageMeat, LeveragePoint, Meat
 
 
@@ -51,6 +51,18 @@ class HC(Estimator):
         if self.adjust:
             found = found * (fit.nobs / fit.df_resid if fit.df_resid > 0 else np.nan)
         return found
+
+    @property
+    def sandwiched(self) -> bool:
+        """Without leverages the meat needs no fit of its own."""
+        return self.power == 0.0
+
+    def variances(self, diagonals: Diagonals) -> np.ndarray | None:
+        if not self.sandwiched:
+            return None
+        n, df = diagonals.nobs, diagonals.df_resid
+        factor = np.where(df > 0, n / np.where(df > 0, df, 1.0), np.nan) if self.adjust else np.ones(len(n))
+        return factor[:, None] * diagonals.sandwich
 
     def _meat(self, fit: Fit) -> np.ndarray:
         if self.power == 0.0:

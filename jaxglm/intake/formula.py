@@ -115,6 +115,12 @@ class FormulaIntake(Learned):
         """Rows as :meth:`learn` gives them, in the form they are kept in."""
         return replace(taken, rows=encode(self.stored, taken.rows, self.precision))
 
+    def of_rows(self, places: np.ndarray) -> FormulaIntake:
+        """The intake of some of the fitted rows, by position; only of a frame in memory."""
+        given = self.given
+        positions = places if given.positions is None else given.positions[places]
+        return replace(self, table=self.table.take(places), given=replace(given, positions=positions))
+
     def codes(self, value: Any, what: str) -> np.ndarray:
         """A whole number for each fitted row, in the order of the values: a column by name, or values for all rows.
 

@@ -17,7 +17,7 @@ from jaxglm.kernels.checks import Added, AddedPoint, AddedSums, Moments, MomentS
 from jaxglm.kernels.compensated import Careful, Compensated, Pair
 from jaxglm.kernels.distribution import Anscombe, Given, Spread, Tails
 from jaxglm.kernels.influence import Changes, Deletion, DeletionPoint
-from jaxglm.kernels.lanes import LanePoints, Lanes
+from jaxglm.kernels.lanes import LanePoints, Lanes, Routed
 from jaxglm.kernels.meat import ClusterMeat, LeverageMeat, LeveragePoint, Meat, Scores
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
 from jaxglm.kernels.rows import row_terms
@@ -81,6 +81,7 @@ __all__ = [
     "Predictions",
     "Predictors",
     "Residuals",
+    "Routed",
     "RowMap",
     "Rows",
     "Scores",

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglm.kernels.base import Kernel, Model, Rows
+from jaxglm.kernels.base import Kernel, Model, RowMap, Rows
 from jaxglm.numerics import namespace
 
 #: Lanes are padded to a multiple of this, and worked on so many at a time where rows are few.
@@ -66,6 +66,19 @@ class Lanes(Kernel):
             return jax.vmap(lambda one: self.kernel.finish(model, one))(value)
         lanes = [jax.tree.map(lambda a, i=i: a[i], value) for i in range(len(leaves[0]))]
         return jax.tree.map(lambda *parts: np.stack(parts), *(self.kernel.finish(model, one) for one in lanes))
+
+
+@dataclass(frozen=True)
+class Routed(RowMap):
+    """All linear predictors "eta" (m, K) and the "mean" (m,) of rows whose codes pick one of thetas (G, P)."""
+
+    code: str = "group"
+
+    def map(self, model: Model, point: jax.Array, rows: Rows) -> dict[str, jax.Array]:
+        columns = model.layout.columns(rows.x, rows.y.shape[0])
+        eta = jnp.einsum("mkp,mp->mk", columns, point[rows.codes[self.code]], precision=jax.lax.Precision.HIGHEST)
+        eta = eta if rows.offset is None else eta + rows.offset
+        return {"eta": eta, "mean": jax.vmap(model.family.mean)(eta, rows.aux)}
 
 
 def tile(numbers: int) -> int:

@@ -90,6 +90,7 @@ EXPECTED = {
             "with one it is 18% instead of 49% of Swiss and 40% instead of 73% of foreign women,",
         ],
         ["inference_effects.png", "inference_checks.png"],
+    ),
     "differentiable.py": (
         [
             "stay 1451 116 -0.05710 -0.05949 1465 91 -0.03477 -0.03695",
@@ -123,6 +124,16 @@ EXPECTED = {
             "frequency x severity 127 58 279 Tweedie 133 59 302",
         ],
         ["insurance_tariff.png", "insurance_check.png"],
+    ),
+    "thousand_stores.py": (
+        [
+            "log(price) 998 -3.3492 -2.1421 -1.8201 -1.4833",
+            "999 of 1,000 groups fitted, 101,412 rows.",
+            "3 SEPARATED",
+            "log(price) -2.3940 0.23298 -10.276",
+            "95 % intervals that hold the true elasticity: 0.952",
+        ],
+        ["thousand_stores.png"],
     ),
 }
 #: What else is said to an example.

@@ -44,6 +44,7 @@ from jaxglm.kernels import (
     Predictions,
     Predictors,
     Residuals,
+    Routed,
     Scores,
     Spread,
     Statistics,
@@ -144,6 +145,7 @@ def row_maps(p):
         "observed": (Observed(), None),
         "scores": (Scores(), theta),
         "matrix": (Matrix(), None),
+        "routed": (Routed("firm"), jnp.linspace(0.5, 1.5, 32)[:, None] * theta),
     }
 
 

@@ -1,0 +1,222 @@
+"""The functions that fit many models by one call."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxglm import resolve
+from jaxglm.api import options_of
+from jaxglm.errors import ConvergenceWarning, DataError, InputError, InputTypeError, MissingExtraError, row_count
+from jaxglm.groups import Segments, Work, fit_groups
+from jaxglm.intake import Beside, FormulaIntake
+from jaxglm.intake.base import Taken
+from jaxglm.kernels import Model
+from jaxglm.results.grouped import GroupedResults
+from jaxglm.results.labels import Labels, as_text
+
+#: Seconds of work after which a bar is shown where nobody asked for one.
+_PATIENCE = 1.0
+
+
+def glm_groups(
+    formula: str | Mapping[str, str],
+    data: Any,
+    by: str | Sequence[str],
+    family: Any = "gaussian",
+    *,
+    link: Any = None,
+    offset: Any = None,
+    exposure: Any = None,
+    trials: Any = None,
+    freq_weights: Any = None,
+    var_weights: Any = None,
+    prob_weights: Any = None,
+    aux: Mapping[str, Any] | None = None,
+    solver: str = "auto",
+    information: str = "expected",
+    cov: Any = None,
+    start: Any = None,
+    tol: float = 1e-8,
+    max_iter: int = 100,
+    use_t: bool | None = None,
+    missing: str = "drop",
+    functions: Mapping[str, Callable] | None = None,
+    progress: bool | None = None,
+    **unknown: Any,
+) -> GroupedResults:
+    """Fit one model a group: the same formula and family, coefficients of its own for each.
+
+    What a formula learns (levels, knots, means) it learns once, from all rows; a level or column that a group lacks is
+    aliased there. Groups that cannot be fitted have NaN and a sentence in ``failed()``; they stop and change no other.
+    An interrupt (Ctrl-C) leaves the groups that are done.
+
+    Parameters
+    ----------
+    formula, data, family
+        As in :func:`jaxglm.glm`; the data is one frame in memory.
+    by : str or sequence of str
+        Columns whose values, or combinations of values, are the groups. Rows where one is missing are left out.
+    link, offset, exposure, trials, freq_weights, var_weights, prob_weights, aux, solver, information, start, tol,
+    max_iter, use_t, missing, functions
+        As in :func:`jaxglm.glm`; they hold for every group.
+    cov : {"nonrobust", "HC0", "HC1", "HC2", "HC3", "survey"}, optional
+        As in :func:`jaxglm.glm`. With "HC2" and "HC3" groups are fitted one by one. Clusters and times belong to one
+        group: ``grp[key].with_cov(jg.Cluster(...))``.
+    progress : bool, optional
+        Show a bar, which needs tqdm; by default only where the work takes more than a second and tqdm is installed.
+
+    Returns
+    -------
+    GroupedResults
+
+    Raises
+    ------
+    FormulaError, DataError, InputError
+        What concerns all groups; with the row, the column and the remedy.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Some groups have no estimates.
+
+    Notes
+    -----
+    Groups of similar length are filled up to a common one and fitted side by side, a tile of them at a time on each
+    core, so that memory beyond the rows is small; those that need a slow path end as a fit of their own. Cost O(n P^2)
+    a step; 10,000 groups of 200 rows and 5 columns take a few tenths of a second.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import jaxglm as jg
+    >>> df = pd.DataFrame({"store": ["a"] * 4 + ["b"] * 4, "price": [1, 2, 3, 4] * 2, "sold": [9, 7, 4, 2, 5, 5, 3, 1]})
+    >>> grp = jg.glm_groups("sold ~ price", df, by="store", family="poisson")
+    >>> print(grp.params.round(3).to_dict("index"))
+    {'a': {'Intercept': 2.731, 'price': -0.462}, 'b': {'Intercept': 2.194, 'price': -0.42}}
+    """
+    resolve.refuse_unknown(unknown, options_of(glm_groups))
+    family = resolve.family(family, link)
+    beside = Beside(
+        offset, exposure, trials, freq_weights, var_weights, prob_weights, resolve.aux(aux, family, named=True)
+    )
+    resolve.choice("missing", missing, ("drop", "raise"))
+    estimator = resolve.covariance(cov, beside.weights)
+    if estimator.reads_beside:
+        raise InputError(
+            "clusters and times belong to one group; leave out cov=, and ask one group: "
+            "grp[key].with_cov(...) takes jg.Cluster and jg.HAC"
+        )
+    names = _names(by, data)
+    intake, taken = FormulaIntake.learn(formula, data, family, beside, missing, functions)
+    options = resolve.options(
+        solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
+        n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
+        precision="float64",
+    )  # fmt: skip
+    codes, keys, intake, taken = _group(intake, taken, names)
+    work = Work(
+        rows=taken.rows, segments=Segments.of(codes, len(keys)), model=Model(family, intake.layout), options=options,
+        estimator=estimator, has_intercept=intake.has_intercept, has_offset=intake.has_offset, natural=intake.natural,
+        name_row=taken.name_row, name_column=lambda j: f"column {as_text(intake.names[j])!r}",
+    )  # fmt: skip
+    with _Bar(len(keys), progress) as bar:
+        batch, complete = fit_groups(work, bar.add)
+    labels = Labels(
+        names=intake.names, response=intake.spec.response_name, formula=intake.text, index=taken.index,
+        notes=taken.notes, weights=beside.weights,
+    )  # fmt: skip
+    grp = GroupedResults(batch, work, keys, labels, intake)
+    _report(grp, complete)
+    return grp
+
+
+def _names(by: Any, data: Any) -> list[str]:
+    """The columns of the groups, checked."""
+    if callable(data):
+        raise InputTypeError("glm_groups takes a frame in memory, not a callable that gives pieces of one")
+    names = [by] if isinstance(by, str) else list(by) if isinstance(by, (list, tuple)) else []
+    if not names or not all(isinstance(name, str) for name in names):
+        raise InputTypeError(f"by must be the name of a column or a list of names, not {by!r}")
+    return names
+
+
+def _group(intake: FormulaIntake, taken: Taken, names: list[str]) -> tuple[np.ndarray, pd.Index, FormulaIntake, Taken]:
+    """The group of each row, the keys in order, and what is left where keys are missing."""
+    factors = [intake.table[name].factor for name in names]
+    codes = factors[0].codes.astype(np.int64)
+    for factor in factors[1:]:
+        codes = np.where((codes < 0) | (factor.codes < 0), -1, codes * len(factor.levels) + factor.codes)
+    kept = np.flatnonzero(codes >= 0)
+    if not len(kept):
+        raise DataError(f"no row has a group: every value of {', '.join(map(repr, names))} is missing")
+    if len(kept) < len(codes):
+        note = f"{row_count(len(codes) - len(kept))} without a group left out."
+        intake, taken, codes = intake.of_rows(kept), taken.only(kept, note), codes[kept]
+    size = int(np.prod([len(factor.levels) for factor in factors]))
+    if size <= max(4 * len(codes), 1024):
+        there = np.flatnonzero(np.bincount(codes, minlength=size))
+        place = np.zeros(size, np.int64)
+        place[there] = np.arange(len(there))
+        codes = place[codes]
+    else:
+        there, codes = np.unique(codes, return_inverse=True)
+    levels = []
+    rest = there
+    for factor in reversed(factors):
+        rest, code = np.divmod(rest, len(factor.levels))
+        levels.insert(0, [factor.levels[c] for c in code])
+    if len(names) == 1:
+        return codes, pd.Index(levels[0], name=names[0]), intake, taken
+    return codes, pd.MultiIndex.from_arrays(levels, names=names), intake, taken
+
+
+def _report(grp: GroupedResults, complete: bool) -> None:
+    failed = grp.failed()
+    if not len(failed):
+        return
+    kinds = ", ".join(f"{count:,} {status}" for status, count in failed["status"].value_counts().items())
+    words = "" if complete else " The run was interrupted."
+    warnings.warn(
+        f"{len(failed):,} of {len(grp):,} groups have no estimates ({kinds}); failed() says why of each.{words}",
+        ConvergenceWarning, stacklevel=3,
+    )  # fmt: skip
+
+
+class _Bar:
+    """A bar of tqdm where it is wanted, or where the work takes long and tqdm is there."""
+
+    def __init__(self, total: int, wanted: bool | None):
+        self.total, self.wanted, self.done = total, wanted, 0
+        self.begun, self.bar = time.monotonic(), None
+        if wanted:
+            self._open()
+
+    def _open(self) -> None:
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            if self.wanted:
+                raise MissingExtraError('progress=True needs tqdm: pip install "jaxglm[progress]"') from None
+            self.wanted = False
+            return
+        self.bar = tqdm(total=self.total, unit=" groups", initial=self.done)
+
+    def add(self, count: int) -> None:
+        self.done += count
+        if self.bar is not None:
+            self.bar.update(count)
+        elif self.wanted is None and time.monotonic() - self.begun > _PATIENCE:
+            self._open()
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self.bar is not None:
+            self.bar.close()
