@@ -21,17 +21,14 @@ FAMILIES = {
     "probit": {"family": "binomial", "link": "probit", "information": "observed"},
     "poisson": {"offset": "o", "freq_weights": "f"},
     "gamma": {"link": "log", "var_weights": "w", "offset": "o"},
-    "inverse_gaussian": {"link": "log"},
     "quasipoisson": {"prob_weights": "w"},
-    "tweedie": {"family": jg.Tweedie(power=1.5), "var_weights": "w"},
     "negative_binomial": {"cov": "HC1"},
-    "negative_binomial with offset": {"family": "negative_binomial", "offset": "o", "information": "observed"},
     "known alpha": {"family": jg.NegativeBinomial(alpha=0.5), "cov": "HC0", "exposure": "w"},
     "trials": {"family": "binomial", "link": "cloglog", "trials": "t"},
 }
 
 
-def frame(name, seed=0, sizes=(1, 2, 4, 9, 30, 60, 150, 300)):
+def frame(name, seed=0, sizes=(1, 2, 9, 30, 60, 150, 300)):
     rng = np.random.default_rng(seed)
     n = sum(sizes)
     df = pd.DataFrame({
@@ -44,8 +41,7 @@ def frame(name, seed=0, sizes=(1, 2, 4, 9, 30, 60, 150, 300)):
     y = {
         "gaussian": lambda: eta + rng.normal(size=n), "binomial": lambda: (rng.random(n) < p) * 1.0,
         "probit": lambda: (rng.random(n) < p) * 1.0, "poisson": lambda: rng.poisson(mu) * 1.0,
-        "gamma": lambda: mu * rng.gamma(2, 0.5, n), "inverse_gaussian": lambda: rng.wald(mu, 3.0),
-        "quasipoisson": lambda: rng.poisson(mu) * 1.0, "tweedie": lambda: rng.poisson(1.5, n) * mu * rng.gamma(2, 0.5, n),
+        "gamma": lambda: mu * rng.gamma(2, 0.5, n), "quasipoisson": lambda: rng.poisson(mu) * 1.0,
         "trials": lambda: rng.binomial(df["t"].to_numpy().astype(int), p) / df["t"],
     }.get(name, lambda: rng.negative_binomial(2.0, 2.0 / (2.0 + mu)) * 1.0)()  # fmt: skip
     return df.assign(y=y).sample(frac=1.0, random_state=1, ignore_index=True)
@@ -110,7 +106,7 @@ def test_the_large_groups_need_no_fit_of_their_own(case):
 def test_a_group_equals_glm_on_its_rows():
     df = frame("poisson")
     grp = grouped("poisson", df)
-    for key in ("g04", "g07"):
+    for key in ("g04", "g06"):
         res = alone("poisson", df[df["g"] == key], list("abc"))
         np.testing.assert_allclose(grp.params.loc[key], res.params, rtol=AS_ALONE)
         np.testing.assert_allclose(grp.bse.loc[key], res.bse, rtol=AS_ALONE)
