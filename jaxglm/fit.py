@@ -10,9 +10,8 @@ import numpy as np
 from jaxglm.design import Constant, Dense, Layout
 from jaxglm.errors import DataError, FitError, InputError, NotAvailableError, Status, row_count
 from jaxglm.families import suggest
-from jaxglm.fitted import Fit, Options, Witness
+from jaxglm.fitted import Fit, Options, Witness, careful
 from jaxglm.kernels import (
-    Careful,
     Facts,
     FitPoint,
     FitSums,
@@ -132,9 +131,7 @@ def _solve_plainly(source, model, options, kind, start, check, null_of) -> sampl
     null, null_passes = null_of(facts, solution.theta)
     at = FitPoint(solution.theta, null, np.asarray(1.0))
     family = model.family
-    # With columns so nearly dependent, rounding of eta would show in the deviance.
-    careful = Careful(family, model.layout) if "qr" in solution.n_passes else model
-    sums = host(source.reduce(Statistics(family.dispersion_known), careful, at))
+    sums = host(source.reduce(Statistics(family.dispersion_known), careful(model, solution.n_passes), at))
     passes = {"survey": 1, "rank": extra, **solution.n_passes, "statistics": 1}
     lengths = np.sqrt(np.diagonal(facts.gram))
     return sampled.Closed(
@@ -304,9 +301,8 @@ def refit(fit: Fit, source: Source, facts: Facts, free: np.ndarray) -> Fit:
     found = Rank(found.active & free, False, {})
     solution = _resolve(fit, source, narrow, found)
     theta = solution.theta
-    careful = Careful(family, model.layout) if "qr" in solution.n_passes else model
-    statistics = Statistics(family.dispersion_known)
-    sums = host(source.reduce(statistics, careful, FitPoint(theta, np.zeros(()), np.asarray(1.0))))
+    at = FitPoint(theta, np.zeros(()), np.asarray(1.0))
+    sums = host(source.reduce(Statistics(family.dispersion_known), careful(model, solution.n_passes), at))
     if solution.status is Status.NOT_FINITE:
         sums = FitSums(*[np.asarray(np.nan)] * len(sums))
     df_resid = _df_resid(model, facts, found)

@@ -146,8 +146,8 @@ class Fit:
 
     @property
     def careful(self) -> Model:
-        """The model, with exact linear predictors where columns so nearly dependent would show their rounding."""
-        return Careful(self.model.family, self.model.layout) if "qr" in self.n_passes else self.model
+        """The model with which sums over its rows are made."""
+        return careful(self.model, self.n_passes)
 
     @property
     def n_parameters(self) -> int:
@@ -169,6 +169,11 @@ class Fit:
     def without_source(self) -> Fit:
         """The same fit without its rows."""
         return replace(self, source=None, known_llf=self.llf)
+
+
+def careful(model: Model, passes: dict[str, int]) -> Model:
+    """The model, with exact linear predictors where columns were so nearly dependent that their rounding would show."""
+    return Careful(model.family, model.layout) if "qr" in passes else model
 
 
 def plugged_in(fit: Fit) -> float:

@@ -25,6 +25,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxglm import precision
 
@@ -111,9 +112,9 @@ class Element(Design):
     def encode(self, x: Rows, dtype: Any) -> Rows:
         return x
 
-    def spread(self) -> jax.Array:
+    def spread(self) -> np.ndarray:
         """How large the columns are where products of them are rounded, (p,); 0 where they are exact."""
-        return jnp.zeros(self.n_columns)
+        return np.zeros(self.n_columns)
 
     @abstractmethod
     def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
