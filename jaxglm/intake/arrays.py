@@ -222,7 +222,7 @@ class ArrayIntake:
         """How a column enters the model: by itself, its derivative is its coefficient."""
         return replay.Variable(name, constant={self.columns.index(name) + int(self.intercept): 1.0})
 
-    def pieces(self, fit: Any) -> Iterator[tuple[Table, replay.Own]]:
+    def pieces(self, fit: Any, *more: str) -> Iterator[tuple[Table, replay.Own]]:
         """The fitted rows piece by piece: their columns, and what they have beside the design."""
         return replay.pieces_of_matrix(self.columns, int(self.intercept), fit)
 

@@ -1,0 +1,441 @@
+"""Parquet files as a scan: one file, many, or a folder with partitions."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from jaxglm.errors import DataError, InputError, InputTypeError, MissingExtraError
+from jaxglm.frames.scan import Scan, check_part, known_columns, piece_rows
+from jaxglm.frames.table import Origin
+
+_SUFFIXES = (".parquet", ".parq", ".pq")
+#: What Hive writes for a missing key.
+_NO_KEY = "__HIVE_DEFAULT_PARTITION__"
+#: Bytes of a column chunk that are held at a time.
+_BUFFER = 1 << 20
+#: Name of the column that carries positions through a filter.
+_ROW = "__jaxglm_row__"
+
+
+def scan_parquet(source: Any, columns: Sequence[str] | None = None, filter: Any = None) -> Scan:
+    """Parquet files as data that is read anew at every pass, never held whole.
+
+    Only the columns that a model needs are read, a piece of 65,536 rows at a time. The rows come in the order of the
+    files, sorted by name.
+
+    Parameters
+    ----------
+    source : path, glob, folder, URL or list of paths
+        ``"trips.parquet"``, ``"trips/*.parquet"``, ``"trips/"`` with all files below it. Names of folders such as
+        ``year=2024`` are columns (numbers if all are whole, else text). URLs (``s3://``, ``gs://``) go to pyarrow.
+    columns : sequence of str, optional
+        The columns that there shall be; all by default.
+    filter : pyarrow expression, or list of tuples, optional
+        Rows to keep, as in ``[("year", ">=", 2020), ("dist", "<", 50)]``. Files and row groups that cannot have any
+        are not read.
+
+    Returns
+    -------
+    Scan
+        For ``data=`` of :func:`jaxglm.glm`; a call of it gives an iterator over pyarrow record batches.
+
+    Raises
+    ------
+    DataError
+        No file, a file that is damaged, or a column that is absent or of another kind in one of them. A file that
+        changes during a fit is an error too.
+    MissingExtraError
+        pyarrow is not installed.
+
+    Notes
+    -----
+    Cost: the footer of every file now; a pass reads the columns that it needs. Memory is a piece, and a megabyte of
+    each column.
+
+    Examples
+    --------
+    >>> import tempfile, pandas as pd, jaxglm as jg
+    >>> folder = tempfile.mkdtemp()
+    >>> for i in range(2):
+    ...     pd.DataFrame({"y": [1, 3, 2], "x": [0.0, 1.0, i]}).to_parquet(f"{folder}/{i}.parquet")
+    >>> data = jg.scan_parquet(folder)
+    >>> data
+    Scan of 2 Parquet files (2 row groups), 6 rows, 2 columns: y, x
+    >>> jg.glm("y ~ x", data, "poisson").params.round(4).to_dict()
+    {'Intercept': 0.3077, 'x': 0.7909}
+    """
+    filesystem, files = _files(source)
+    found = [_open_footer(filesystem, path, keys) for path, keys in files]
+    keys = _key_types(found)
+    scan = ParquetScan(filesystem, tuple(f for f, _ in found), [s for _, s in found], keys, _expression(filter))
+    return scan if columns is None else scan.only(columns)
+
+
+def scan_dataset(dataset: Any) -> Scan:
+    """A pyarrow Dataset as a scan; its Parquet files are read as those of :func:`scan_parquet`."""
+    from jaxglm.frames.lazy import DatasetScan
+
+    plain = hasattr(dataset, "filesystem") and not getattr(dataset, "_scan_options", None)
+    fragments = list(dataset.get_fragments()) if plain else []
+    if not fragments or not all(hasattr(fragment, "row_groups") for fragment in fragments):
+        return DatasetScan(dataset)
+    import pyarrow.dataset as ds
+
+    keys = [ds.get_partition_keys(fragment.partition_expression) for fragment in fragments]
+    found = [_open_footer(dataset.filesystem, f.path, given) for f, given in zip(fragments, keys, strict=True)]
+    schemas = [schema for _, schema in found]
+    types = {name: dataset.schema.field(name).type for given in keys for name in given}
+    if set(dataset.schema.names) != {*types, *(name for schema in schemas for name in schema.names)}:
+        return DatasetScan(dataset)
+    types = {name: kind.value_type if hasattr(kind, "value_type") else kind for name, kind in types.items()}
+    return ParquetScan(dataset.filesystem, tuple(f for f, _ in found), schemas, types)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file as it was when it was found: its size and time of change, the keys of its folders, rows of row groups."""
+
+    path: str
+    stamp: tuple[int, Any]
+    keys: dict[str, Any]
+    groups: tuple[int, ...]
+    starts: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "starts", tuple(np.cumsum((0, *self.groups)).tolist()))
+
+    @property
+    def place(self) -> str:
+        """How errors name it."""
+        return f"file {self.path!r}"
+
+    def group(self, row: int) -> str:
+        """The row group of a row, for messages."""
+        return f" (row group {int(np.searchsorted(self.starts, row, side='right')) - 1})"
+
+
+class ParquetScan(Scan):
+    """Row groups of Parquet files."""
+
+    def __init__(
+        self, filesystem: Any, files: tuple[_File, ...], schemas: list[Any], keys: dict[str, Any], filter=None
+    ):
+        self._filesystem, self._files, self._filter = filesystem, files, filter
+        self._keys = keys
+        self._schema = schemas[0]
+        self._faults = _faults(files, schemas)
+        names = [n for n in dict.fromkeys(n for s in schemas for n in s.names) if n not in keys]
+        self._widths = {n: _width(s.field(n).type) for s in schemas for n in s.names if s.names.count(n) == 1}
+        self._physical = tuple(names)
+        self.names = (*names, *keys)
+        self._units = tuple((f, g) for f, file in enumerate(files) for g in self._groups(file, filter, schemas[0]))
+        self._count()
+
+    def _groups(self, file: _File, filter: Any, schema: Any) -> Iterable[int]:
+        """Row groups that may have rows of the filter."""
+        if filter is None:
+            return range(len(file.groups))
+        import pyarrow.dataset as ds
+
+        guarantee = ds.scalar(True)
+        for name, value in file.keys.items():
+            guarantee &= ds.field(name).is_null() if value is None else ds.field(name) == value
+        fragment = ds.ParquetFileFormat().make_fragment(file.path, self._filesystem, guarantee)
+        try:
+            parts = fragment.split_by_row_group(filter=filter, schema=self._whole_schema(schema))
+        except _arrow_errors() as error:
+            raise InputError(f"the filter {filter} does not suit the columns of {file.place}: {error}") from None
+        return [g.id for part in parts for g in part.row_groups]
+
+    def _whole_schema(self, schema: Any) -> Any:
+        import pyarrow as pa
+
+        for name, kind in self._keys.items():
+            schema = schema.append(pa.field(name, kind))
+        return schema
+
+    def _count(self) -> None:
+        rows = sum(self._files[f].groups[g] for f, g in self._units)
+        self.n_rows = rows if self._filter is None else None
+
+    def _changed(self, **values: Any) -> ParquetScan:
+        made = object.__new__(ParquetScan)
+        made.__dict__.update(self.__dict__ | values)
+        made._count()
+        return made
+
+    def only(self, names: Iterable[str]) -> ParquetScan:
+        """The same rows with these columns alone."""
+        return self._changed(names=known_columns(self.names, names, self.describe()))
+
+    def part(self, k: int, n: int) -> ParquetScan:
+        """Part `k` of `n`: a run of row groups, of about as many rows as the other parts have.
+
+        Raises
+        ------
+        InputError
+            There are fewer row groups than parts.
+        """
+        check_part(k, n)
+        if len(self._units) < n:
+            raise InputError(
+                f"{self.describe()} cannot be dealt out to {n}: there are {len(self._units)} row groups; write files "
+                "with smaller row groups, as with row_group_size= in pyarrow.parquet.write_table"
+            )
+        ends = np.cumsum([self._files[f].groups[g] for f, g in self._units])
+        edges = [0, *(int(np.searchsorted(ends, ends[-1] * i / n, side="left")) + 1 for i in range(1, n)), len(ends)]
+        for i in range(1, n):
+            # Every part has one at least.
+            edges[i] = min(max(edges[i], edges[i - 1] + 1), len(ends) - (n - i))
+        return self._changed(_units=self._units[edges[k] : edges[k + 1]])
+
+    def example(self) -> Any:
+        """A table without rows."""
+        schema = self._whole_schema(self._schema)
+        return schema.empty_table().select([n for n in self.names if n in schema.names])
+
+    def describe(self) -> str:
+        used = {f for f, _ in self._units}
+        plural = "" if len(used) == 1 else "s"
+        groups = f"{len(self._units)} row group{'s' * (len(self._units) != 1)}"
+        where = " with a filter" if self._filter is not None else ""
+        return f"{len(used)} Parquet file{plural} ({groups}){where}"
+
+    def read(self) -> Iterator[tuple[Any, Origin]]:
+        for name in self.names:
+            if name in self._faults:
+                raise DataError(self._faults[name])
+        text = "" if self._filter is None else str(self._filter)
+        # The columns of an expression are not told; a name too many costs reading only.
+        beside = [n for n in (*self._physical, *self._keys) if n in text and n not in self.names]
+        wanted = [n for n in self._physical if n in self.names or n in beside]
+        # Something must tell how many rows there are.
+        wanted = wanted or list(self._physical[:1])
+        size = piece_rows(sum(self._widths.get(n, 8) for n in wanted))
+        for number, units in groupby(self._units, key=lambda unit: unit[0]):
+            file = self._files[number]
+            for batch, first in self._batches(file, [g for _, g in units], wanted, size):
+                origin = Origin(file.place, first, None, file.group)
+                yield self._finished(batch, file, origin, first)
+
+    def _finished(self, batch: Any, file: _File, origin: Origin, first: int) -> tuple[Any, Origin]:
+        """The batch with the keys of its folder, and its rows of the filter."""
+        import pyarrow as pa
+
+        for name, kind in self._keys.items():
+            if name in self.names or self._filter is not None:
+                batch = batch.append_column(name, pa.repeat(pa.scalar(file.keys.get(name), kind), batch.num_rows))
+        if self._filter is not None:
+            table = pa.Table.from_batches([batch.append_column(_ROW, pa.array(np.arange(batch.num_rows)))])
+            batch = table.filter(self._filter)
+            origin = origin[batch.column(_ROW).to_numpy()]
+        return batch.select(list(self.names)), origin
+
+    def _batches(self, file: _File, groups: list[int], wanted: list[str], size: int) -> Iterator[tuple[Any, int]]:
+        """Record batches of row groups, with the position in the file of the first row of each."""
+        if _stamp(self._filesystem, file.path) != file.stamp:
+            raise DataError(
+                f"{file.place} has changed since it was found (size or time of change), so that another pass would not "
+                "read the same rows; scan it again and fit again, on files that nothing writes to"
+            )
+        row = file.starts[groups[0]]
+        try:
+            with _opened(self._filesystem, file.path) as opened:
+                for run in _runs(groups):
+                    row = file.starts[run[0]]
+                    for batch in opened.iter_batches(size, row_groups=run, columns=wanted):
+                        yield batch, row
+                        row += batch.num_rows
+        except _arrow_errors() as error:
+            raise DataError(
+                f"{file.place} cannot be read from row {row}{file.group(row)} on: {error}; the file is damaged or cut "
+                "short, write it again"
+            ) from error
+
+
+def _runs(groups: list[int]) -> Iterator[list[int]]:
+    """Numbers cut where one is not the next of the last."""
+    breaks = [i + 1 for i, (a, b) in enumerate(pairwise(groups)) if b != a + 1]
+    for a, b in pairwise([0, *breaks, len(groups)]):
+        yield groups[a:b]
+
+
+def _arrow_errors() -> tuple[type[Exception], ...]:
+    import pyarrow as pa
+
+    return OSError, pa.ArrowException
+
+
+def _opened(filesystem: Any, path: str) -> Any:
+    import pyarrow.parquet as pq
+
+    # Nothing is fetched ahead: that would hold row groups whole.
+    return pq.ParquetFile(filesystem.open_input_file(path), pre_buffer=False, buffer_size=_BUFFER)
+
+
+def _stamp(filesystem: Any, path: str) -> tuple[int, Any]:
+    info = filesystem.get_file_info(path)
+    return info.size, info.mtime_ns
+
+
+def _open_footer(filesystem: Any, path: str, keys: dict[str, Any]) -> tuple[_File, Any]:
+    """What a file says of itself, and its schema."""
+    stamp = _stamp(filesystem, path)
+    try:
+        with _opened(filesystem, path) as opened:
+            footer = opened.metadata
+            groups = tuple(footer.row_group(i).num_rows for i in range(footer.num_row_groups))
+            return _File(path, stamp, keys, groups), opened.schema_arrow
+    except _arrow_errors() as error:
+        raise DataError(
+            f"file {path!r} cannot be read as Parquet: {error}; it is missing, cut short, or of another format "
+            "(frames of other formats are given as they are, or by a callable that yields them)"
+        ) from error
+
+
+def _files(source: Any) -> tuple[Any, list[tuple[str, dict[str, str | None]]]]:
+    """A filesystem, and files in it with the keys of their folders."""
+    try:
+        from pyarrow import fs
+    except ImportError:
+        raise MissingExtraError("Parquet files need pyarrow: pip install 'jaxglm[parquet]'") from None
+    if isinstance(source, (list, tuple)):
+        if not source:
+            raise DataError("the list of Parquet files is empty")
+        made = [_files(item) for item in source]
+        return made[0][0], [pair for _, pairs in made for pair in pairs]
+    if not isinstance(source, (str, os.PathLike)):
+        raise InputTypeError(f"Parquet files are given by path, glob, folder or a list, not as {type(source).__name__}")
+    path = os.path.expanduser(os.fspath(source))
+    if "://" in path:
+        filesystem, root = fs.FileSystem.from_uri(path)
+        info = filesystem.get_file_info(root)
+        if info.type == fs.FileType.File:
+            return filesystem, [(root, {})]
+        inside = filesystem.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
+        names = [f.path for f in inside if f.type == fs.FileType.File]
+    elif os.path.isfile(path):
+        return fs.LocalFileSystem(), [(path, {})]
+    elif os.path.isdir(path):
+        filesystem, root = fs.LocalFileSystem(), path
+        names = [os.path.join(at, name) for at, _, inside in os.walk(path) for name in inside]
+    else:
+        filesystem = fs.LocalFileSystem()
+        root = path[: len(path) - len(path[min([path.find(c) for c in "*?[" if c in path], default=0) :])]
+        names = [name for name in glob.glob(path, recursive=True) if os.path.isfile(name)]
+        if not names:
+            raise DataError(f"there is no file {path!r}" + _instead(path))
+    chosen = sorted(name for name in names if _is_data(name, root))
+    if not chosen:
+        raise DataError(f"no Parquet file is in {path!r}: names must end in {', '.join(_SUFFIXES)}")
+    return filesystem, [(name, _keys(name, root)) for name in chosen]
+
+
+def _instead(path: str) -> str:
+    """What there is in the place where nothing was found."""
+    from jaxglm.errors import near
+
+    folder = os.path.dirname(path) or "."
+    if any(c in folder for c in "*?["):
+        return ""
+    if not os.path.isdir(folder):
+        return f"; there is no folder {folder!r} either"
+    return "." + near(os.path.basename(path), sorted(os.listdir(folder))[:1000])
+
+
+def _is_data(name: str, root: str) -> bool:
+    parts = os.path.relpath(name, root or ".").split(os.sep)
+    return name.endswith(_SUFFIXES) and not any(p.startswith((".", "_")) and p != ".." for p in parts)
+
+
+def _keys(name: str, root: str) -> dict[str, str | None]:
+    """Keys and values in the names of the folders below `root`."""
+    folders = os.path.relpath(name, os.path.dirname(root) if not root.endswith(os.sep) else root).split(os.sep)[:-1]
+    pairs = (f.split("=", 1) for f in folders if "=" in f)
+    return {unquote(k): None if v == _NO_KEY else unquote(v) for k, v in pairs}
+
+
+def _key_types(found: list[tuple[_File, Any]]) -> dict[str, Any]:
+    """Arrow types of the keys: whole numbers where all values are; the values are changed to them."""
+    import pyarrow as pa
+
+    names = list(dict.fromkeys(name for file, _ in found for name in file.keys))
+    types = {}
+    for name in names:
+        values = [file.keys.get(name) for file, _ in found]
+        try:
+            numbers = [None if v is None else int(v) for v in values]
+        except ValueError:
+            types[name] = pa.string()
+            continue
+        types[name] = pa.int64()
+        for (file, _), value in zip(found, numbers, strict=True):
+            file.keys[name] = value
+    return types
+
+
+def _kind(kind: Any) -> str:
+    """What a column of an Arrow type holds, in words."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_dictionary(kind):
+        return _kind(kind.value_type)
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        return "numbers"
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return "text"
+    return str(kind)
+
+
+def _width(kind: Any) -> int:
+    """Bytes of a value, a guess where they differ."""
+    import pyarrow as pa
+
+    return max(kind.bit_width // 8, 1) if pa.types.is_primitive(kind) else 16
+
+
+def _faults(files: tuple[_File, ...], schemas: list[Any]) -> dict[str, str]:
+    """What is wrong with a column, for those that are not the same in every file; empty files and columns pass."""
+    found: dict[str, str] = {}
+    seen: dict[str, tuple[str, _File]] = {}
+    names = list(dict.fromkeys(n for s in schemas for n in s.names))
+    for file, schema in zip(files, schemas, strict=True):
+        kinds = {f.name: _kind(f.type) for f in schema}
+        for name in names:
+            kind = kinds.get(name)
+            if kind is None:
+                message = f"{file.place} has no column {name!r}, which other files of the scan have"
+            elif name in seen and kind not in ("null", seen[name][0]):
+                first, where = seen[name]
+                message = f"column {name!r} holds {kind} in {file.place} but {first} in {where.place}"
+            else:
+                if kind != "null":
+                    seen.setdefault(name, (kind, file))
+                continue
+            found.setdefault(name, message + "; write the files with one schema, or leave that file out")
+    return found
+
+
+def _expression(filter: Any) -> Any:
+    if filter is None:
+        return None
+    import pyarrow.dataset as ds
+    import pyarrow.parquet as pq
+
+    if isinstance(filter, ds.Expression):
+        return filter
+    try:
+        return pq.filters_to_expression(filter)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"filter must be a pyarrow expression or a list such as [('year', '>=', 2020)], not {filter!r}: {error}"
+        ) from None
