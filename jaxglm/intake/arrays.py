@@ -167,16 +167,20 @@ class ArrayIntake:
     def new(self, data: Any, offset: Any = None, exposure: Any = None, unseen: str = "raise") -> Taken:
         """Rows to predict for; X has the same columns as at the fit."""
         full = data
-        if isinstance(data, pd.DataFrame) and all(c in data.columns for c in self.columns):
+        if isinstance(data, Table):
+            data = Table.of({name: data[name] for name in self.columns}, data.n_rows)
+        elif isinstance(data, pd.DataFrame) and all(c in data.columns for c in self.columns):
             data = data[list(self.columns)]
         matrix, _, index = as_matrix(data, None, width=len(self.columns))
         if matrix.shape[1] != len(self.columns):
             raise DataError(f"the model has {len(self.columns)} columns, but the new X has {matrix.shape[1]}")
         n = matrix.shape[0]
-        table = Table.of({}, n, index)
+        table = full if isinstance(full, Table) else Table.of({}, n, index)
         if isinstance(full, pd.DataFrame):
             table = read(full[[c for c in full.columns if c in self.family.aux_names]])
-        whole = new_offset(self.beside, offset, exposure, Table.of({}, n, index), n)
+        whole = new_offset(
+            self.beside, offset, exposure, full if isinstance(full, Table) else Table.of({}, n, index), n
+        )
         extra = new_aux(self.beside, self.family, table)
         bad = np.isnan(matrix).any(axis=1)
         matrix = np.where(np.isnan(matrix), 0.0, matrix) if bad.any() else matrix
