@@ -29,6 +29,7 @@ from jaxglm.inference.covariance import Estimator, covariance
 from jaxglm.intake import ArrayIntake, Beside, FormulaIntake
 from jaxglm.intake.base import Taken
 from jaxglm.intake.compact import compact
+from jaxglm.intake.mapped import MappedRows
 from jaxglm.intake.pieces import Pieces
 from jaxglm.kernels import Model
 from jaxglm.precision import Precision, scope
@@ -243,7 +244,9 @@ def fit(
     -----
     Large arrays of float64 or float32 in the order of C, or few columns in the order of Fortran, are read where they
     lie: keep them unchanged as long as residuals or other covariances are wanted (a change is noticed, and an error).
-    Smaller ones are copied. With p columns, several matrices of p x p are held besides: 200 MB each for p = 5,000.
+    Smaller ones are copied. A memory-mapped X (``np.memmap``) never becomes a copy in memory: what cannot be used where
+    it lies (other types or orders, rows left out, other devices) is read a piece at a time, at every pass. Then 8 bytes
+    a row are held for the response, and for each weight and offset. With p columns, several matrices of p x p are held besides: 200 MB each for p = 5,000.
 
     Examples
     --------
@@ -267,14 +270,20 @@ def fit(
             raise InputTypeError(
                 f"{name}={value!r} is a name, but fit() takes arrays; use glm() with a frame, or pass the values"
             )
-    intake, taken = ArrayIntake.learn(X, y, family, beside, names=names, intercept=bool(intercept), missing=missing)
+    # Of numbers in another precision a copy is made, of a file only piece by piece.
+    intake, taken = ArrayIntake.learn(
+        X, y, family, beside, names=names, intercept=bool(intercept), missing=missing, copied=precision != "float64"
+    )
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
         precision=precision,
     )  # fmt: skip
     with scope():
-        intake, source = _source(intake, taken, placed, options.precision)
+        if isinstance(taken, MappedRows):
+            intake, source = _stream(intake, taken, options.precision)
+        else:
+            intake, source = _source(intake, taken, placed, options.precision)
         return _run(source, intake, taken, options, behavior, response=intake.encoder.name, formula=None)
 
 
@@ -305,14 +314,18 @@ def _source(
     return intake, MeshSource.from_rows(rows, list(placed.devices))
 
 
-def _stream(intake: FormulaIntake, pieces: Pieces, wanted: Precision) -> tuple[FormulaIntake, StreamSource]:
+def _stream(
+    intake: ArrayIntake | FormulaIntake, pieces: Pieces | MappedRows, wanted: Precision
+) -> tuple[ArrayIntake | FormulaIntake, StreamSource]:
     """A stream of the rows of pieces, and the intake that makes such rows."""
     if wanted.columns is not np.float64:
         intake = pieces.intake = compact(intake, pieces.first(), wanted)
     return intake, StreamSource(pieces.blocks, pieces.n_rows)
 
 
-def _run(source, intake, taken: Taken | Pieces, options, behavior, *, response: str, formula: str | None) -> Results:
+def _run(
+    source, intake, taken: Taken | Pieces | MappedRows, options, behavior, *, response: str, formula: str | None
+) -> Results:
     """Fit, warn, and label."""
     model = Model(intake.family, intake.layout)
     names = intake.names
