@@ -246,7 +246,8 @@ def fit(
     lie: keep them unchanged as long as residuals or other covariances are wanted (a change is noticed, and an error).
     Smaller ones are copied. A memory-mapped X (``np.memmap``) never becomes a copy in memory: what cannot be used where
     it lies (other types or orders, rows left out, other devices) is read a piece at a time, at every pass. Then 8 bytes
-    a row are held for the response, and for each weight and offset. With p columns, several matrices of p x p are held besides: 200 MB each for p = 5,000.
+    a row are held for the response, and for each weight and offset. With p columns, several matrices of p x p are held
+    besides: 200 MB each for p = 5,000.
 
     Examples
     --------
