@@ -241,12 +241,13 @@ class ParquetScan(Scan):
 
     def _batches(self, file: _File, groups: list[int], wanted: list[str], size: int) -> Iterator[tuple[Any, int]]:
         """Record batches of row groups, with the position in the file of the first row of each."""
-        if _stamp(self._filesystem, file.path) != file.stamp:
+        stamp = _stamp(self._filesystem, file.path)
+        if stamp != file.stamp:
             raise DataError(
-                f"{file.place} has changed since it was found (size or time of change), so that another pass would not "
-                "read the same rows; scan it again and fit again, on files that nothing writes to"
+                f"{file.place} {'is gone' if stamp[0] is None else 'has changed'} since it was found (by size and time of "
+                "change), so that another pass would not read the same rows; scan it again and fit again, on files that "
+                "nothing writes to"
             )
-        row = file.starts[groups[0]]
         try:
             with _opened(self._filesystem, file.path) as opened:
                 for run in _runs(groups):
@@ -255,10 +256,21 @@ class ParquetScan(Scan):
                         yield batch, row
                         row += batch.num_rows
         except _arrow_errors() as error:
-            raise DataError(
-                f"{file.place} cannot be read from row {row}{file.group(row)} on: {error}; the file is damaged or cut "
-                "short, write it again"
-            ) from error
+            raise self._damaged(file, groups, wanted, error) from error
+
+    def _damaged(self, file: _File, groups: list[int], wanted: list[str], error: Exception) -> DataError:
+        """The error for a file that could not be read; its row groups are tried one by one."""
+        where = ""
+        for group in groups:
+            try:
+                with _opened(self._filesystem, file.path) as opened:
+                    opened.read_row_group(group, columns=wanted)
+            except _arrow_errors() as found:
+                where, error = f" in row group {group}, which begins at row {file.starts[group]}", found
+                break
+        return DataError(
+            f"{file.place} cannot be read{where}: {error}; the file is damaged or cut short, write it again"
+        )
 
 
 def _runs(groups: list[int]) -> Iterator[list[int]]:

@@ -80,7 +80,9 @@ class FormulaIntake(Learned):
 
         def tables() -> Iterator[Table]:
             # Rows without weight teach nothing: means of scale() and levels come from the others.
+            nonlocal n_read
             for table in reading.tables():
+                n_read += table.n_rows
                 with naming(table.index):
                     mask = present(beside.vectors(table))
                 yield table if mask is None else table.take(mask)
@@ -88,14 +90,15 @@ class FormulaIntake(Learned):
         learned = None
         if reading.n_rows and (example := reading.example()) is not None:
             learned = grammar.known_without_data(texts, read(example), functions=functions)
-        passes = 0 if learned else 1
+        n_rows = n_read = reading.n_rows or 0
         if learned is None:
+            n_read = 0
             learned = grammar.learn_stream(texts, tables, functions=functions, missing=missing, extra=beside.vectors)
         specs = learned.specs
         coded = _encoder(specs[0].response, family)
         designs = tuple(spec.design for spec in specs)
         intake = cls(specs, named, beside, family, coded, designs, missing, frames=scan)
-        return intake, Pieces(intake, learned.n_used if passes else reading.n_rows)
+        return intake, Pieces(intake, learned.n_used or n_rows, n_read)
 
     def _rows(self, builts, y: np.ndarray, extra: dict[str, np.ndarray], mean_offset: np.ndarray | None):
         constants = len(self.family.predictors) - len(builts)

@@ -20,18 +20,18 @@ class Pieces:
     Attributes
     ----------
     n_rows : int
-        Rows that are fitted; not less than that before a pass has counted them.
+        Rows that are fitted; not less than that before a pass has counted them. `n_read` are all rows of the data.
     index : None
         They have no labels.
     """
 
     index = None
 
-    def __init__(self, intake: FormulaIntake, n_rows: int):
+    def __init__(self, intake: FormulaIntake, n_rows: int, n_read: int):
         self.intake = intake
         self.n_rows = n_rows
-        self._counts: tuple[int, int] | None = None
-        self._tally = Tally()
+        self._n_read = n_read
+        self._tally: Tally | None = None
 
     def taken(self) -> Iterator[Taken]:
         """The pieces one after the other.
@@ -47,15 +47,15 @@ class Pieces:
                 taken = self.intake.take(table)
             tally, read, used = tally + taken.tally, read + table.n_rows, used + len(taken.rows.y)
             yield taken
-        if self._counts is None:
-            self._counts, self._tally, self.n_rows = (read, used), tally, used
-        elif self._counts != (read, used):
-            before, now = (f"{row_count(r)}, {u:,} of them used" for r, u in (self._counts, (read, used)))
+        if read != self._n_read or (self._tally is not None and used != self.n_rows):
             raise DataError(
-                f"the data has changed between two readings: first {before}, now {now}. A fit reads it several times "
-                "and needs the same rows in the same order each time; a callable must make its frames anew and return "
-                "a new iterator at every call"
+                f"the data has changed between two readings: first it had {row_count(self._n_read)}, now {read:,}, of "
+                f"which {used:,} can be used. A fit reads it several times and needs the same rows in the same order "
+                "each time; a callable must make its frames anew and return a new iterator at every call"
             )
+        if not used:
+            raise DataError(f"no row is left of the {row_count(read)} of the data. {' '.join(tally.notes)}")
+        self._tally, self.n_rows = tally, used
 
     def blocks(self) -> Iterator[Rows]:
         """The rows of a pass."""
@@ -64,7 +64,7 @@ class Pieces:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the summary has to say, after a pass."""
-        return self.intake.encoder.notes + self._tally.notes
+        return self.intake.encoder.notes + (self._tally or Tally()).notes
 
     def name_row(self, i: int) -> str:
         """How an error names a fitted row; reads the data up to it."""

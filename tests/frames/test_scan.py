@@ -1,5 +1,6 @@
 """Data in pieces: files, queries and callables give what the frame in memory gives, and fail with a name."""
 
+import contextlib
 import errno
 import os
 from functools import cache
@@ -15,8 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import jaxglm as jg
+from jaxglm import archive
 from jaxglm.frames.parquet import ParquetScan
 from jaxglm.frames.scan import as_scan
+from jaxglm.intake import Beside, FormulaIntake
 
 #: Sums over the same rows in another order.
 SAME = 1e-10
@@ -117,19 +120,17 @@ def test_learning_takes_one_reading_or_none_and_only_what_is_needed(formula, lea
 
 def test_formulas_by_predictor_are_learned_in_one_reading():
     """A row that one formula drops teaches the other nothing."""
-    calls = []
+    data, calls = frame().copy(), []
+    data.loc[data["f"] == "top", "x"] = np.nan
+    formulas, family = {"mean": "y ~ f", "dispersion": "~ scale(x)"}, jg.NegativeBinomial()
 
     def frames():
         calls.append(1)
-        return iter([frame()[:60], frame()[60:]])
+        return iter([data[:60], data[60:]])
 
-    data = frame().copy()
-    data.loc[data["f"] == "top", "x"] = np.nan
-    formulas = {"mean": "y ~ f", "dispersion": "~ scale(x)"}
-    want = jg.glm(formulas, data, "negative_binomial")
-    found = jg.glm(formulas, lambda: calls.append(1) or iter([data[:60], data[60:]]), "negative_binomial")
-    assert len(calls) == 1 + sum(found.n_passes.values()) and found.nobs == want.nobs
-    np.testing.assert_allclose(found.params, want.params, rtol=1e-8)
+    found, _ = FormulaIntake.learn_stream(formulas, as_scan(frames), family, Beside(), "drop", None)
+    want, _ = FormulaIntake.learn(formulas, data, family, Beside(), "drop", None)
+    assert len(calls) == 1 and found.specs == want.specs and found.specs[0].factors[0].levels == ("low", "mid")
 
 
 def test_remarks_on_rows_are_those_of_the_frame():
@@ -156,7 +157,7 @@ def test_partitions_and_filters(tmp_path):
     assert "4 Parquet files" in repr(kept) and "with a filter" in repr(kept) and kept.n_rows is None
     rows = pd.concat([batch.to_pandas() for batch in kept()])
     assert sorted(rows["id"]) == list(range(40, 105))
-    formula = "y ~ x + year + side"
+    formula = "y ~ x + I(year - 2020) + side"
     some = data[(data["year"] > 2019) & (data["id"] < 105)]
     agree(jg.glm(formula, kept, **OPTIONS), jg.glm(formula, some, **OPTIONS))
     agree(jg.glm("y ~ x", kept, **OPTIONS), jg.glm("y ~ x", some, **OPTIONS))
@@ -223,7 +224,7 @@ def changed(column, row, value):
 
 FAULTS = {
     "cut short": (truncated, "2.parquet' cannot be read as Parquet", "cut short"),
-    "a damaged row group": (broken_page, r"2.parquet' cannot be read from row 75 \(row group 3\)", "damaged"),
+    "a damaged row group": (broken_page, "2.parquet' cannot be read in row group 3, which begins at row 75", "damaged"),
     "a missing column": (lambda d: write(d, _2=lambda p: p.drop(columns="x")), "2.parquet' has no column 'x'"),
     "another type": (
         lambda d: write(d, _1=lambda p: p.assign(x="a")), "'x' holds text in file .*1.parquet' but numbers in .*0.parq"),
@@ -257,9 +258,9 @@ def test_a_file_that_changes_between_passes_is_an_error(tmp_path):
     write(tmp_path, cuts=(40, 41))
     with pytest.raises(jg.DataError, match="0.parquet' has changed since it was found"):
         jg.glm(FORMULA, scan, **OPTIONS)
-    (tmp_path / "1.parquet").unlink()
-    with pytest.raises(jg.DataError, match="1.parquet' has changed"):
-        list(scan.part(1, 2).read())
+    (tmp_path / "0.parquet").unlink()
+    with pytest.raises(jg.DataError, match="0.parquet' is gone since it was found"):
+        list(scan.part(0, 2).read())
 
 
 def shrinking():
@@ -279,8 +280,8 @@ def one_iterator():
 
 
 PIECES = {
-    "fewer rows later": (shrinking, "changed between two readings: first 120 rows.*100 rows", "a new iterator"),
-    "one iterator again": (one_iterator, "changed between two readings|no rows"),
+    "fewer rows later": (shrinking, "changed between two readings: first it had 120 rows, now 100", "a new iterator"),
+    "one iterator again": (one_iterator, "changed between two readings.*now 0"),
     "text where numbers were": (
         lambda: lambda: iter([frame(), frame().assign(x="a")]), "in piece 1: 'x' is a factor.*numbers in earlier"),
     "numbers where text was": (lambda: lambda: iter([frame(), frame().assign(f=1.0)]), "in piece 1: 'f' is numbers"),
@@ -361,28 +362,17 @@ class FullDisk:
         return getattr(self.stream, name)
 
 
-@pytest.mark.parametrize("room", [0, 500, 2500])
+@pytest.mark.parametrize("room", [0, 500])
 def test_a_full_disk_leaves_nothing_behind(room, tmp_path, monkeypatch):
-    import builtins
-
-    plain = open
     path = tmp_path / "predicted.parquet"
     path.write_bytes(b"older")
 
-    def opened(name, mode="r", *more, **options):
-        stream = plain(name, mode, *more, **options)
-        return FullDisk(stream, room) if "x" in mode else stream
+    @contextlib.contextmanager
+    def small(path):
+        with archive.replacing(path) as stream:
+            yield FullDisk(stream, room)
 
-    class Full(FullDisk):
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            self.stream.close()
-
-    monkeypatch.setattr(
-        builtins, "open", lambda *a, **k: Full(s.stream, room) if isinstance(s := opened(*a, **k), FullDisk) else s
-    )
+    monkeypatch.setattr("jaxglm.frames.write.replacing", small)
     with pytest.raises(jg.StorageError, match="disk is full.*as it was; free some space"):
         whole().predict_to(path, frame(), columns=["id"])
     assert [p.name for p in tmp_path.iterdir()] == ["predicted.parquet"] and path.read_bytes() == b"older"
