@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import glob
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 
-from jaxglm.errors import DataError, InputError, InputTypeError, MissingExtraError
+from jaxglm.errors import DataError, InputError
+from jaxglm.frames.files import File, arrow_errors, find_files, footer_of, key_types, opened_file, stamp_of
 from jaxglm.frames.scan import Scan, check_part, known_columns, piece_rows
 from jaxglm.frames.table import Origin
 
-_SUFFIXES = (".parquet", ".parq", ".pq")
-#: What Hive writes for a missing key.
-_NO_KEY = "__HIVE_DEFAULT_PARTITION__"
-#: Bytes of a column chunk that are held at a time.
-_BUFFER = 1 << 20
 #: Name of the column that carries positions through a filter.
 _ROW = "__jaxglm_row__"
 
@@ -72,9 +64,9 @@ def scan_parquet(source: Any, columns: Sequence[str] | None = None, filter: Any 
     >>> jg.glm("y ~ x", data, "poisson").params.round(4).to_dict()
     {'Intercept': 0.3077, 'x': 0.7909}
     """
-    filesystem, files = _files(source)
-    found = [_open_footer(filesystem, path, keys) for path, keys in files]
-    keys = _key_types(found)
+    filesystem, files = find_files(source)
+    found = [footer_of(filesystem, path, keys) for path, keys in files]
+    keys = key_types(found)
     scan = ParquetScan(filesystem, tuple(f for f, _ in found), [s for _, s in found], keys, _expression(filter))
     return scan if columns is None else scan.only(columns)
 
@@ -90,7 +82,7 @@ def scan_dataset(dataset: Any) -> Scan:
     import pyarrow.dataset as ds
 
     keys = [ds.get_partition_keys(fragment.partition_expression) for fragment in fragments]
-    found = [_open_footer(dataset.filesystem, f.path, given) for f, given in zip(fragments, keys, strict=True)]
+    found = [footer_of(dataset.filesystem, f.path, given) for f, given in zip(fragments, keys, strict=True)]
     schemas = [schema for _, schema in found]
     types = {name: dataset.schema.field(name).type for given in keys for name in given}
     if set(dataset.schema.names) != {*types, *(name for schema in schemas for name in schema.names)}:
@@ -99,35 +91,10 @@ def scan_dataset(dataset: Any) -> Scan:
     return ParquetScan(dataset.filesystem, tuple(f for f, _ in found), schemas, types)
 
 
-@dataclass(frozen=True)
-class _File:
-    """A file as it was when it was found: its size and time of change, the keys of its folders, rows of row groups."""
-
-    path: str
-    stamp: tuple[int, Any]
-    keys: dict[str, Any]
-    groups: tuple[int, ...]
-    starts: tuple[int, ...] = field(init=False)
-
-    def __post_init__(self):
-        object.__setattr__(self, "starts", tuple(np.cumsum((0, *self.groups)).tolist()))
-
-    @property
-    def place(self) -> str:
-        """How errors name it."""
-        return f"file {self.path!r}"
-
-    def group(self, row: int) -> str:
-        """The row group of a row, for messages."""
-        return f" (row group {int(np.searchsorted(self.starts, row, side='right')) - 1})"
-
-
 class ParquetScan(Scan):
     """Row groups of Parquet files."""
 
-    def __init__(
-        self, filesystem: Any, files: tuple[_File, ...], schemas: list[Any], keys: dict[str, Any], filter=None
-    ):
+    def __init__(self, filesystem: Any, files: tuple[File, ...], schemas: list[Any], keys: dict[str, Any], filter=None):
         self._filesystem, self._files, self._filter = filesystem, files, filter
         self._keys = keys
         self._schema = schemas[0]
@@ -139,7 +106,7 @@ class ParquetScan(Scan):
         self._units = tuple((f, g) for f, file in enumerate(files) for g in self._groups(file, filter, schemas[0]))
         self._count()
 
-    def _groups(self, file: _File, filter: Any, schema: Any) -> Iterable[int]:
+    def _groups(self, file: File, filter: Any, schema: Any) -> Iterable[int]:
         """Row groups that may have rows of the filter."""
         if filter is None:
             return range(len(file.groups))
@@ -151,7 +118,7 @@ class ParquetScan(Scan):
         fragment = ds.ParquetFileFormat().make_fragment(file.path, self._filesystem, guarantee)
         try:
             parts = fragment.split_by_row_group(filter=filter, schema=self._whole_schema(schema))
-        except _arrow_errors() as error:
+        except arrow_errors() as error:
             raise InputError(f"the filter {filter} does not suit the columns of {file.place}: {error}") from None
         return [g.id for part in parts for g in part.row_groups]
 
@@ -226,7 +193,7 @@ class ParquetScan(Scan):
                 origin = Origin(file.place, first, None, file.group)
                 yield self._finished(batch, file, origin, first)
 
-    def _finished(self, batch: Any, file: _File, origin: Origin, first: int) -> tuple[Any, Origin]:
+    def _finished(self, batch: Any, file: File, origin: Origin, first: int) -> tuple[Any, Origin]:
         """The batch with the keys of its folder, and its rows of the filter."""
         import pyarrow as pa
 
@@ -239,33 +206,33 @@ class ParquetScan(Scan):
             origin = origin[batch.column(_ROW).to_numpy()]
         return batch.select(list(self.names)), origin
 
-    def _batches(self, file: _File, groups: list[int], wanted: list[str], size: int) -> Iterator[tuple[Any, int]]:
+    def _batches(self, file: File, groups: list[int], wanted: list[str], size: int) -> Iterator[tuple[Any, int]]:
         """Record batches of row groups, with the position in the file of the first row of each."""
-        stamp = _stamp(self._filesystem, file.path)
+        stamp = stamp_of(self._filesystem, file.path)
         if stamp != file.stamp:
             raise DataError(
-                f"{file.place} {'is gone' if stamp[0] is None else 'has changed'} since it was found (by size and time of "
-                "change), so that another pass would not read the same rows; scan it again and fit again, on files that "
+                f"{file.place} {'is gone' if stamp[0] is None else 'has changed'} since it was found (by its size and "
+                "time), so that another pass would not read the same rows; scan it again and fit again, on files that "
                 "nothing writes to"
             )
         try:
-            with _opened(self._filesystem, file.path) as opened:
+            with opened_file(self._filesystem, file.path) as opened:
                 for run in _runs(groups):
                     row = file.starts[run[0]]
                     for batch in opened.iter_batches(size, row_groups=run, columns=wanted):
                         yield batch, row
                         row += batch.num_rows
-        except _arrow_errors() as error:
+        except arrow_errors() as error:
             raise self._damaged(file, groups, wanted, error) from error
 
-    def _damaged(self, file: _File, groups: list[int], wanted: list[str], error: Exception) -> DataError:
+    def _damaged(self, file: File, groups: list[int], wanted: list[str], error: Exception) -> DataError:
         """The error for a file that could not be read; its row groups are tried one by one."""
         where = ""
         for group in groups:
             try:
-                with _opened(self._filesystem, file.path) as opened:
+                with opened_file(self._filesystem, file.path) as opened:
                     opened.read_row_group(group, columns=wanted)
-            except _arrow_errors() as found:
+            except arrow_errors() as found:
                 where, error = f" in row group {group}, which begins at row {file.starts[group]}", found
                 break
         return DataError(
@@ -278,120 +245,6 @@ def _runs(groups: list[int]) -> Iterator[list[int]]:
     breaks = [i + 1 for i, (a, b) in enumerate(pairwise(groups)) if b != a + 1]
     for a, b in pairwise([0, *breaks, len(groups)]):
         yield groups[a:b]
-
-
-def _arrow_errors() -> tuple[type[Exception], ...]:
-    import pyarrow as pa
-
-    return OSError, pa.ArrowException
-
-
-def _opened(filesystem: Any, path: str) -> Any:
-    import pyarrow.parquet as pq
-
-    # Nothing is fetched ahead: that would hold row groups whole.
-    return pq.ParquetFile(filesystem.open_input_file(path), pre_buffer=False, buffer_size=_BUFFER)
-
-
-def _stamp(filesystem: Any, path: str) -> tuple[int, Any]:
-    info = filesystem.get_file_info(path)
-    return info.size, info.mtime_ns
-
-
-def _open_footer(filesystem: Any, path: str, keys: dict[str, Any]) -> tuple[_File, Any]:
-    """What a file says of itself, and its schema."""
-    stamp = _stamp(filesystem, path)
-    try:
-        with _opened(filesystem, path) as opened:
-            footer = opened.metadata
-            groups = tuple(footer.row_group(i).num_rows for i in range(footer.num_row_groups))
-            return _File(path, stamp, keys, groups), opened.schema_arrow
-    except _arrow_errors() as error:
-        raise DataError(
-            f"file {path!r} cannot be read as Parquet: {error}; it is missing, cut short, or of another format "
-            "(frames of other formats are given as they are, or by a callable that yields them)"
-        ) from error
-
-
-def _files(source: Any) -> tuple[Any, list[tuple[str, dict[str, str | None]]]]:
-    """A filesystem, and files in it with the keys of their folders."""
-    try:
-        from pyarrow import fs
-    except ImportError:
-        raise MissingExtraError("Parquet files need pyarrow: pip install 'jaxglm[parquet]'") from None
-    if isinstance(source, (list, tuple)):
-        if not source:
-            raise DataError("the list of Parquet files is empty")
-        made = [_files(item) for item in source]
-        return made[0][0], [pair for _, pairs in made for pair in pairs]
-    if not isinstance(source, (str, os.PathLike)):
-        raise InputTypeError(f"Parquet files are given by path, glob, folder or a list, not as {type(source).__name__}")
-    path = os.path.expanduser(os.fspath(source))
-    if "://" in path:
-        filesystem, root = fs.FileSystem.from_uri(path)
-        info = filesystem.get_file_info(root)
-        if info.type == fs.FileType.File:
-            return filesystem, [(root, {})]
-        inside = filesystem.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
-        names = [f.path for f in inside if f.type == fs.FileType.File]
-    elif os.path.isfile(path):
-        return fs.LocalFileSystem(), [(path, {})]
-    elif os.path.isdir(path):
-        filesystem, root = fs.LocalFileSystem(), path
-        names = [os.path.join(at, name) for at, _, inside in os.walk(path) for name in inside]
-    else:
-        filesystem = fs.LocalFileSystem()
-        root = path[: len(path) - len(path[min([path.find(c) for c in "*?[" if c in path], default=0) :])]
-        names = [name for name in glob.glob(path, recursive=True) if os.path.isfile(name)]
-        if not names:
-            raise DataError(f"there is no file {path!r}" + _instead(path))
-    chosen = sorted(name for name in names if _is_data(name, root))
-    if not chosen:
-        raise DataError(f"no Parquet file is in {path!r}: names must end in {', '.join(_SUFFIXES)}")
-    return filesystem, [(name, _keys(name, root)) for name in chosen]
-
-
-def _instead(path: str) -> str:
-    """What there is in the place where nothing was found."""
-    from jaxglm.errors import near
-
-    folder = os.path.dirname(path) or "."
-    if any(c in folder for c in "*?["):
-        return ""
-    if not os.path.isdir(folder):
-        return f"; there is no folder {folder!r} either"
-    return "." + near(os.path.basename(path), sorted(os.listdir(folder))[:1000])
-
-
-def _is_data(name: str, root: str) -> bool:
-    parts = os.path.relpath(name, root or ".").split(os.sep)
-    return name.endswith(_SUFFIXES) and not any(p.startswith((".", "_")) and p != ".." for p in parts)
-
-
-def _keys(name: str, root: str) -> dict[str, str | None]:
-    """Keys and values in the names of the folders below `root`."""
-    folders = os.path.relpath(name, os.path.dirname(root) if not root.endswith(os.sep) else root).split(os.sep)[:-1]
-    pairs = (f.split("=", 1) for f in folders if "=" in f)
-    return {unquote(k): None if v == _NO_KEY else unquote(v) for k, v in pairs}
-
-
-def _key_types(found: list[tuple[_File, Any]]) -> dict[str, Any]:
-    """Arrow types of the keys: whole numbers where all values are; the values are changed to them."""
-    import pyarrow as pa
-
-    names = list(dict.fromkeys(name for file, _ in found for name in file.keys))
-    types = {}
-    for name in names:
-        values = [file.keys.get(name) for file, _ in found]
-        try:
-            numbers = [None if v is None else int(v) for v in values]
-        except ValueError:
-            types[name] = pa.string()
-            continue
-        types[name] = pa.int64()
-        for (file, _), value in zip(found, numbers, strict=True):
-            file.keys[name] = value
-    return types
 
 
 def _kind(kind: Any) -> str:
@@ -415,10 +268,10 @@ def _width(kind: Any) -> int:
     return max(kind.bit_width // 8, 1) if pa.types.is_primitive(kind) else 16
 
 
-def _faults(files: tuple[_File, ...], schemas: list[Any]) -> dict[str, str]:
+def _faults(files: tuple[File, ...], schemas: list[Any]) -> dict[str, str]:
     """What is wrong with a column, for those that are not the same in every file; empty files and columns pass."""
     found: dict[str, str] = {}
-    seen: dict[str, tuple[str, _File]] = {}
+    seen: dict[str, tuple[str, File]] = {}
     names = list(dict.fromkeys(n for s in schemas for n in s.names))
     for file, schema in zip(files, schemas, strict=True):
         kinds = {f.name: _kind(f.type) for f in schema}
