@@ -37,6 +37,8 @@ from jaxglm.families import (
     Tweedie,
     custom_family,
 )
+from jaxglm.frames.parquet import scan_parquet
+from jaxglm.frames.scan import Scan
 from jaxglm.inference.cluster import Cluster
 from jaxglm.inference.hac import HAC
 from jaxglm.inference.hypotheses import HypothesisTest
@@ -78,6 +80,7 @@ __all__ = [
     "QuasiBinomial",
     "QuasiPoisson",
     "Results",
+    "Scan",
     "SeparationError",
     "SeparationWarning",
     "Status",
@@ -94,5 +97,6 @@ __all__ = [
     "glm_groups",
     "links",
     "load",
+    "scan_parquet",
     "suggest_family",
 ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
+
+import numpy as np
 
 from jaxglm import resolve
 from jaxglm.errors import (
@@ -19,14 +21,16 @@ from jaxglm.errors import (
     SeparationError,
     SeparationWarning,
     Status,
-    row_count,
 )
 from jaxglm.fit import fit_source
 from jaxglm.fitted import Fit
+from jaxglm.frames.scan import as_scan
 from jaxglm.inference.covariance import Estimator, covariance
 from jaxglm.intake import ArrayIntake, Beside, FormulaIntake
 from jaxglm.intake.base import Taken
 from jaxglm.intake.compact import compact
+from jaxglm.intake.mapped import MappedRows
+from jaxglm.intake.pieces import Pieces
 from jaxglm.kernels import Model
 from jaxglm.precision import Precision, scope
 from jaxglm.results import Results
@@ -71,9 +75,11 @@ def glm(
         Wilkinson/R syntax: ``"y ~ x1 * C(f) + log(x2) + offset(log(t))"``; ``cbind(success, failure) ~ ...`` for
         counts of two outcomes. Families with several predictors take one formula for each, of which only the first
         has a response: ``{"mean": "y ~ x", "dispersion": "~ z"}``.
-    data : data frame, or callable
-        pandas, polars, pyarrow, or a dict of arrays. A callable that returns an iterator of frames is read anew at
-        every pass, so the rows never have to fit in memory together.
+    data : data frame, path, query, or callable
+        pandas, polars, pyarrow, or a dict of arrays. What follows is read anew at every pass, so that its rows never
+        have to fit in memory together: Parquet files by path, glob or folder, or with options by
+        :func:`jaxglm.scan_parquet`; a pyarrow Dataset; a polars LazyFrame; a DuckDB relation; a callable that returns
+        an iterator of frames. They must give the same rows in the same order each time.
     family : str or Family
         "gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "negative_binomial", "quasipoisson",
         "quasibinomial", or an object such as ``jg.Tweedie(power=1.5)`` or one of :func:`jaxglm.custom_family`.
@@ -157,21 +163,21 @@ def glm(
     resolve.choice("missing", missing, ("drop", "raise"))
     behavior = _Behavior(keep_data, on_separation, on_failure, resolve.covariance(cov, beside.weights))
     placed = resolve.devices(devices)
-    streamed = callable(data)
-    if streamed:
-        intake = FormulaIntake.learn_stream(formula, data, family, beside, missing, functions)
-    else:
+    scan = as_scan(data)
+    if scan is None:
         intake, taken = FormulaIntake.learn(formula, data, family, beside, missing, functions)
+    else:
+        intake, taken = FormulaIntake.learn_stream(formula, scan, family, beside, missing, functions)
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
         precision=precision,
     )  # fmt: skip
     with scope():
-        if streamed:
-            intake, source, taken = _stream(intake, data, options.precision)
-        else:
+        if scan is None:
             intake, source = _source(intake, taken, placed, options.precision)
+        else:
+            intake, source = _stream(intake, taken, options.precision)
         return _run(
             source,
             intake,
@@ -238,7 +244,10 @@ def fit(
     -----
     Large arrays of float64 or float32 in the order of C, or few columns in the order of Fortran, are read where they
     lie: keep them unchanged as long as residuals or other covariances are wanted (a change is noticed, and an error).
-    Smaller ones are copied. With p columns, several matrices of p x p are held besides: 200 MB each for p = 5,000.
+    Smaller ones are copied. A memory-mapped X (``np.memmap``) never becomes a copy in memory: what cannot be used where
+    it lies (other types or orders, rows left out, other devices) is read a piece at a time, at every pass. Then 8 bytes
+    a row are held for the response, and for each weight and offset. With p columns, several matrices of p x p are held
+    besides: 200 MB each for p = 5,000.
 
     Examples
     --------
@@ -262,14 +271,20 @@ def fit(
             raise InputTypeError(
                 f"{name}={value!r} is a name, but fit() takes arrays; use glm() with a frame, or pass the values"
             )
-    intake, taken = ArrayIntake.learn(X, y, family, beside, names=names, intercept=bool(intercept), missing=missing)
+    # Of numbers in another precision a copy is made, of a file only piece by piece.
+    intake, taken = ArrayIntake.learn(
+        X, y, family, beside, names=names, intercept=bool(intercept), missing=missing, copied=precision != "float64"
+    )
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
         precision=precision,
     )  # fmt: skip
     with scope():
-        intake, source = _source(intake, taken, placed, options.precision)
+        if isinstance(taken, MappedRows):
+            intake, source = _stream(intake, taken, options.precision)
+        else:
+            intake, source = _source(intake, taken, placed, options.precision)
         return _run(source, intake, taken, options, behavior, response=intake.encoder.name, formula=None)
 
 
@@ -301,29 +316,17 @@ def _source(
 
 
 def _stream(
-    intake: FormulaIntake, frames: Callable[[], Iterator[Any]], wanted: Precision
-) -> tuple[FormulaIntake, StreamSource, Taken]:
-    """A stream of the frames' rows, and what is known of them; one pass counts what is used and what is dropped."""
-
-    def blocks():
-        for frame in frames():
-            taken = intake.take(frame)
-            if len(taken.rows.y):
-                yield taken.rows
-
-    n_rows = n_dropped = 0
-    for frame in frames():
-        taken = intake.take(frame)
-        if not n_rows and len(taken.rows.y):
-            intake = compact(intake, taken.rows, wanted)
-        n_rows, n_dropped = n_rows + len(taken.rows.y), n_dropped + taken.n_dropped
-    notes = intake.encoder.notes
-    if n_dropped:
-        notes += (f"{row_count(n_dropped)} with missing values dropped.",)
-    return intake, StreamSource(blocks, n_rows), Taken(None, notes=notes)
+    intake: ArrayIntake | FormulaIntake, pieces: Pieces | MappedRows, wanted: Precision
+) -> tuple[ArrayIntake | FormulaIntake, StreamSource]:
+    """A stream of the rows of pieces, and the intake that makes such rows."""
+    if wanted.columns is not np.float64:
+        intake = pieces.intake = compact(intake, pieces.first(), wanted)
+    return intake, StreamSource(pieces.blocks, pieces.n_rows)
 
 
-def _run(source, intake, taken: Taken, options, behavior, *, response: str, formula: str | None) -> Results:
+def _run(
+    source, intake, taken: Taken | Pieces | MappedRows, options, behavior, *, response: str, formula: str | None
+) -> Results:
     """Fit, warn, and label."""
     model = Model(intake.family, intake.layout)
     names = intake.names
@@ -332,6 +335,9 @@ def _run(source, intake, taken: Taken, options, behavior, *, response: str, form
         source, model, options, has_intercept=intake.has_intercept, has_offset=intake.has_offset,
         name_row=taken.name_row, name_column=lambda j: f"column {as_text(names[j])!r}", natural=intake.natural,
     )  # fmt: skip
+    if isinstance(source, StreamSource):
+        # Rows that were counted in the first pass.
+        source.n_rows = taken.n_rows
     labels = Labels(
         names=names, response=response, formula=formula, index=taken.index,
         notes=(*taken.notes, *options.precision.notes),

@@ -43,7 +43,7 @@ def write(target: Any, manifest: dict[str, Any], arrays: Sequence[np.ndarray]) -
         _write(buffer, manifest, arrays)
         target.write(buffer.getvalue())
         return
-    with _replacing(_path(target, "write")) as stream:
+    with replacing(path_of(target, "write")) as stream:
         _write(stream, manifest, arrays)
 
 
@@ -59,7 +59,7 @@ def _write(stream: BinaryIO, manifest: dict[str, Any], arrays: Sequence[np.ndarr
 
 
 @contextlib.contextmanager
-def _replacing(path: str) -> Iterator[BinaryIO]:
+def replacing(path: str) -> Iterator[BinaryIO]:
     """A new file beside `path`, which takes its place at the end, and is gone if there is an error."""
     path = os.path.realpath(path)
     folder = os.path.dirname(path)
@@ -94,7 +94,7 @@ def _settle(folder: str) -> None:
             os.close(opened)
 
 
-def _path(target: Any, method: str) -> str:
+def path_of(target: Any, method: str) -> str:
     try:
         return os.fsdecode(target)
     except TypeError:
@@ -123,7 +123,7 @@ def read(target: Any, form: str, version: int) -> tuple[dict[str, Any], list[np.
         if not isinstance(content, bytes):
             raise InputTypeError("the file object gives text; open the file in binary mode, 'rb'")
         return _read(BytesIO(content), form, version, "the file object")
-    path = _path(target, "read")
+    path = path_of(target, "read")
     with open(path, "rb") as stream:
         return _read(stream, form, version, path)
 

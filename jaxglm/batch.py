@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -138,8 +139,8 @@ def glm_groups(
 
 def _names(by: Any, data: Any) -> list[str]:
     """The columns of the groups, checked."""
-    if callable(data):
-        raise InputTypeError("glm_groups takes a frame in memory, not a callable that gives pieces of one")
+    if callable(data) or isinstance(data, (str, os.PathLike)):
+        raise InputTypeError("glm_groups takes a frame in memory, not files or a callable that gives pieces of one")
     names = [by] if isinstance(by, str) else list(by) if isinstance(by, (list, tuple)) else []
     if not names or not all(isinstance(name, str) for name in names):
         raise InputTypeError(f"by must be the name of a column or a list of names, not {by!r}")

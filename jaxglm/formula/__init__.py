@@ -5,7 +5,7 @@ from jaxglm.formula.grammar import Expr, Parsed, Term, parse
 from jaxglm.formula.learn import learn, learn_and_build
 from jaxglm.formula.several import build_several, learn_several
 from jaxglm.formula.spec import FactorSpec, FormulaSpec, OffsetSpec, ResponseSpec, TermColumns
-from jaxglm.formula.stream import learn_stream
+from jaxglm.formula.stream import columns_read, known_without_data, learn_stream
 
 __all__ = [
     "Built",
@@ -20,6 +20,8 @@ __all__ = [
     "TermColumns",
     "build",
     "build_several",
+    "columns_read",
+    "known_without_data",
     "learn",
     "learn_and_build",
     "learn_several",

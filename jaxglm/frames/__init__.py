@@ -2,13 +2,14 @@
 
 from jaxglm.frames.column import Column, Datetime, Factor, Numeric, concat_columns
 from jaxglm.frames.read import read
-from jaxglm.frames.table import Table, as_column, as_vector, row_name
+from jaxglm.frames.table import Origin, Table, as_column, as_vector, row_name
 
 __all__ = [
     "Column",
     "Datetime",
     "Factor",
     "Numeric",
+    "Origin",
     "Table",
     "as_column",
     "as_vector",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,38 @@ class LazyColumns(Mapping[str, Column]):
 
 
 @dataclass(frozen=True, eq=False)
+class Origin:
+    """Where the rows of a piece come from; errors then name them by it.
+
+    Attributes
+    ----------
+    place : str
+        What the rows are counted in: "piece 3", "'b.parquet'".
+    first : int
+        Position there of the first row.
+    rows : int array or None
+        Positions beyond it, where they are not one after the other.
+    detail : callable from position to str, optional
+        What is said of a row besides, such as its row group.
+    """
+
+    place: str
+    first: int = 0
+    rows: np.ndarray | None = None
+    detail: Callable[[int], str] | None = None
+
+    def __getitem__(self, rows: np.ndarray) -> Origin:
+        """The origin of some of the rows, by position or as a mask."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return replace(self, rows=rows if self.rows is None else self.rows[rows])
+
+    def name(self, i: int) -> str:
+        """How an error names the row at position `i`."""
+        position = self.first + (i if self.rows is None else int(self.rows[i]))
+        return f"row {position} of {self.place}" + ("" if self.detail is None else self.detail(position))
+
+
+@dataclass(frozen=True, eq=False)
 class Table:
     """The user's data, whatever library it came from.
 
@@ -48,13 +80,13 @@ class Table:
     columns : mapping of str to Column
         Converted lazily.
     n_rows : int
-    index : pandas.Index or None
-        The row labels of a pandas frame, else None.
+    index : pandas.Index, Origin or None
+        The row labels of a pandas frame; for a piece of a stream where its rows come from; else None.
     """
 
     columns: Mapping[str, Column]
     n_rows: int
-    index: pd.Index | None = None
+    index: pd.Index | Origin | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,15 +112,17 @@ class Table:
         return Table(LazyColumns(makers), len(rows), None if self.index is None else self.index[rows])
 
     @classmethod
-    def of(cls, columns: Mapping[str, Column], n_rows: int, index: pd.Index | None = None) -> Table:
+    def of(cls, columns: Mapping[str, Column], n_rows: int, index: pd.Index | Origin | None = None) -> Table:
         """A table of columns that are ready."""
         return cls(dict(columns), n_rows, index)
 
 
-def row_name(position: int, index: pd.Index | None = None) -> str:
+def row_name(position: int, index: pd.Index | Origin | None = None) -> str:
     """How an error names a row: its position from 0, and its label where that differs."""
     if index is None:
         return f"row {position}"
+    if isinstance(index, Origin):
+        return index.name(position)
     label = index[position]
     return f"row {position}" if label == position else f"row {position} (index {label!r})"
 

@@ -16,6 +16,7 @@ from jaxglm.errors import DataError, InputError, InputTypeError, no_rows, row_co
 from jaxglm.families import Family
 from jaxglm.frames import Datetime, Factor, Numeric, Table, read
 from jaxglm.frames.read import to_column
+from jaxglm.frames.scan import piece_rows
 from jaxglm.intake import replay, response
 from jaxglm.intake.base import (
     Given,
@@ -30,6 +31,7 @@ from jaxglm.intake.base import (
 )
 from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
+from jaxglm.intake.mapped import MappedRows, in_place
 from jaxglm.kernels import Rows
 from jaxglm.precision import FLOAT64, Precision
 
@@ -122,10 +124,23 @@ class ArrayIntake:
 
     @classmethod
     def learn(
-        cls, X: Any, y: Any, family: Family, beside: Beside, *, names, intercept: bool, missing: str
-    ) -> tuple[ArrayIntake, Taken]:
-        """Check X and y against each other; what is known of them and the rows."""
-        matrix, columns, index = as_matrix(X, names)
+        cls,
+        X: Any,
+        y: Any,
+        family: Family,
+        beside: Beside,
+        *,
+        names,
+        intercept: bool,
+        missing: str,
+        copied: bool = False,
+    ) -> tuple[ArrayIntake, Taken | MappedRows]:
+        """Check X and y against each other; what is known of them and the rows.
+
+        A memory-mapped X is used where it lies, or read a piece at a time; always the latter if it is to be `copied`.
+        """
+        mapped = isinstance(X, np.memmap)
+        matrix, columns, index = as_matrix(X, names, lazy=mapped)
         n = matrix.shape[0]
         table = Table.of({}, n, index)
         beside.check(family)
@@ -148,7 +163,7 @@ class ArrayIntake:
         positions = None
         if mask is not None:
             positions = np.flatnonzero(mask)
-            matrix, numbers = matrix[positions], numbers[positions]
+            matrix, numbers = matrix if mapped else matrix[positions], numbers[positions]
             extra = {k: v[positions] for k, v in extra.items()}
             index = None if index is None else index[positions]
         if len(numbers) == 0:
@@ -161,22 +176,28 @@ class ArrayIntake:
         if "trials" in extra:
             response.check_trials(numbers, extra["trials"], draft.name_row)
         notes += response.data_notes(numbers, extra.get("trials"), family)
+        if mapped and (copied or not in_place(matrix, positions, apart)):
+            intake = replace(intake, apart=False)
+            taken = Taken(Rows(None, numbers, numbers), index, positions, notes)
+            return intake, MappedRows(intake, matrix, numbers, extra, taken)
         rows = intake._rows(matrix, numbers, extra)
         return intake, Taken(rows, index, positions, notes)
 
     def new(self, data: Any, offset: Any = None, exposure: Any = None, unseen: str = "raise") -> Taken:
         """Rows to predict for; X has the same columns as at the fit."""
         full = data
-        if isinstance(data, pd.DataFrame) and all(c in data.columns for c in self.columns):
+        if isinstance(data, Table):
+            data = Table.of({name: data[name] for name in self.columns}, data.n_rows)
+        elif isinstance(data, pd.DataFrame) and all(c in data.columns for c in self.columns):
             data = data[list(self.columns)]
         matrix, _, index = as_matrix(data, None, width=len(self.columns))
         if matrix.shape[1] != len(self.columns):
             raise DataError(f"the model has {len(self.columns)} columns, but the new X has {matrix.shape[1]}")
         n = matrix.shape[0]
-        table = Table.of({}, n, index)
+        table = beside = full if isinstance(full, Table) else Table.of({}, n, index)
         if isinstance(full, pd.DataFrame):
             table = read(full[[c for c in full.columns if c in self.family.aux_names]])
-        whole = new_offset(self.beside, offset, exposure, Table.of({}, n, index), n)
+        whole = new_offset(self.beside, offset, exposure, beside, n)
         extra = new_aux(self.beside, self.family, table)
         bad = np.isnan(matrix).any(axis=1)
         matrix = np.where(np.isnan(matrix), 0.0, matrix) if bad.any() else matrix
@@ -222,7 +243,7 @@ class ArrayIntake:
         """How a column enters the model: by itself, its derivative is its coefficient."""
         return replay.Variable(name, constant={self.columns.index(name) + int(self.intercept): 1.0})
 
-    def pieces(self, fit: Any) -> Iterator[tuple[Table, replay.Own]]:
+    def pieces(self, fit: Any, *more: str) -> Iterator[tuple[Table, replay.Own]]:
         """The fitted rows piece by piece: their columns, and what they have beside the design."""
         return replay.pieces_of_matrix(self.columns, int(self.intercept), fit)
 
@@ -247,8 +268,10 @@ class ArrayIntake:
         return mean_offset(self.beside)
 
 
-def as_matrix(X: Any, names: Any, width: int | None = None) -> tuple[np.ndarray, tuple[str, ...], pd.Index | None]:
-    """X as a float64 matrix, its column names, and its row labels."""
+def as_matrix(
+    X: Any, names: Any, width: int | None = None, lazy: bool = False
+) -> tuple[np.ndarray, tuple[str, ...], pd.Index | None]:
+    """X as a matrix of floating-point numbers (if `lazy` of any), its column names, and its row labels."""
     if hasattr(X, "tocsr") or type(X).__module__.startswith("scipy.sparse"):
         shape = getattr(X, "shape", (0, 0))
         raise InputTypeError(
@@ -273,7 +296,7 @@ def as_matrix(X: Any, names: Any, width: int | None = None) -> tuple[np.ndarray,
                 )
             matrix[:, j] = column.values
     else:
-        matrix, found = _numeric(X), None
+        matrix, found = np.asarray(X) if lazy and X.dtype.kind in "fiub" else _numeric(X), None
         if matrix.ndim == 1 and width in (None, 1):
             matrix = matrix[:, None]
         elif matrix.ndim == 1 and len(matrix) == width:
@@ -335,8 +358,7 @@ def _complete(matrix, columns, y, extra, mask, missing) -> tuple[np.ndarray | No
     by = {"y": np.isnan(y), **{name: np.isnan(v) for name, v in extra.items()}}
     # The sum is not a number if any entry is not; only then is every entry looked at.
     if matrix.size and not np.isfinite(matrix.sum()):
-        holes = np.isnan(matrix)
-        by |= {columns[j]: holes[:, j] for j in np.flatnonzero(holes.any(axis=0))}
+        by |= {columns[j]: np.isnan(matrix[:, j]) for j in np.flatnonzero(_holes(matrix))}
     by = {name: m & mask if mask is not None else m for name, m in by.items()}
     by = {name: m for name, m in by.items() if m.any()}
     if not by:
@@ -350,6 +372,12 @@ def _complete(matrix, columns, y, extra, mask, missing) -> tuple[np.ndarray | No
     note = ", ".join(f"{name} ({int(m.sum()):,})" for name, m in by.items())
     keep = ~gone if mask is None else mask & ~gone
     return keep, (f"{row_count(int(gone.sum()))} with missing values dropped: {note}.",)
+
+
+def _holes(matrix: np.ndarray) -> np.ndarray:
+    """Which columns miss a value, (p,) bool; some rows at a time."""
+    size = piece_rows(8 * matrix.shape[1])
+    return np.logical_or.reduce([np.isnan(matrix[i : i + size]).any(axis=0) for i in range(0, len(matrix), size)])
 
 
 def _has_constant(matrix: np.ndarray) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from jaxglm.errors import DataError, InputError, row_count
-from jaxglm.frames import Column, Table, as_column, row_name
+from jaxglm.frames import Column, Origin, Table, as_column, row_name
 from jaxglm.intake.beside import Beside, total_offset, weights_of
 from jaxglm.kernels import Rows
 
@@ -33,39 +33,84 @@ class ModelTerm:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """Rows that were left out, and what was remarked about the others; tallies of pieces add up.
+
+    Attributes
+    ----------
+    missing : int
+        Rows in which something is missing, and ``by``: for each column in how many.
+    weightless, untried : int
+        Rows of weight 0, and rows of counts without any trial.
+    remarks : tuple of str
+    """
+
+    missing: int = 0
+    by: Mapping[str, int] = field(default_factory=dict)
+    weightless: int = 0
+    untried: int = 0
+    remarks: tuple[str, ...] = ()
+
+    def __add__(self, other: Tally) -> Tally:
+        by = {name: self.by.get(name, 0) + other.by.get(name, 0) for name in (*self.by, *other.by)}
+        remarks = tuple(dict.fromkeys((*self.remarks, *other.remarks)))
+        return Tally(
+            self.missing + other.missing, by, self.weightless + other.weightless, self.untried + other.untried, remarks
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the summary says of it."""
+        found = []
+        if self.weightless:
+            found.append(f"{row_count(self.weightless)} with weight 0 left out.")
+        if self.missing:
+            by = ", ".join(f"{name} ({count:,})" for name, count in self.by.items() if count)
+            found.append(f"{row_count(self.missing)} with missing values dropped: {by}.")
+        found += self.remarks
+        if self.untried:
+            found.append(f"{row_count(self.untried)} without trials left out.")
+        return tuple(found)
+
+
+@dataclass(frozen=True)
 class Taken:
     """Rows ready for a source, and what is known about them.
 
     Attributes
     ----------
-    rows : Rows of host arrays, or None where a stream makes them at every pass
-    index : pandas.Index or None
-        Labels of the kept rows.
+    rows : Rows of host arrays
+    index : pandas.Index, Origin or None
+        Labels of the kept rows, or where those of a piece come from.
     positions : int array or None
         Position of each kept row in the user's data; None if every row is kept.
     notes : tuple of str
     bad : bool array or None
         Rows whose prediction must be NaN.
-    n_dropped : int
-        Rows left out because something was missing.
+    tally : Tally
+        What was left out of a frame.
     """
 
-    rows: Rows | None
-    index: pd.Index | None = None
+    rows: Rows
+    index: pd.Index | Origin | None = None
     positions: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     bad: np.ndarray | None = None
-    n_dropped: int = 0
+    tally: Tally = Tally()
 
-    def only(self, kept: np.ndarray, note: str) -> Taken:
-        """Some of the rows, by position, with a note on the others."""
+    def only(self, kept: np.ndarray, note: str | None = None) -> Taken:
+        """Some of the rows, by position, perhaps with a note on the others."""
         positions = kept if self.positions is None else self.positions[kept]
         index = None if self.index is None else self.index[kept]
         rows = jax.tree.map(lambda a: a[kept], self.rows)
-        return replace(self, rows=rows, index=index, positions=positions, notes=(*self.notes, note))
+        return replace(
+            self, rows=rows, index=index, positions=positions, notes=self.notes if note is None else (*self.notes, note)
+        )
 
     def name_row(self, i: int) -> str:
         """How an error names a kept row."""
+        if isinstance(self.index, Origin):
+            return self.index.name(i)
         position = i if self.positions is None else int(self.positions[i])
         if self.index is None:
             return row_name(position)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -69,6 +69,10 @@ class Beside:
     def arrays_given(self) -> list[str]:
         """Names of the fields given as values rather than by column name."""
         return [name for name, value in self.given.items() if not isinstance(value, str)]
+
+    def columns(self, names: Collection[str]) -> set[str]:
+        """Those of the names that are read as columns."""
+        return {v for v in self.given.values() if isinstance(v, str) and v in names}
 
     def without_rows(self) -> Beside:
         """The same with the mean in place of each array: enough to know that values were given, and for pictures."""

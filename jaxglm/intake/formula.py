@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from jaxglm import formula as grammar
-from jaxglm.errors import (
-    InputError,
-    InputTypeError,
-    near,
-    no_rows,
-    row_count,
-)
+from jaxglm.errors import InputError, InputTypeError, near, no_rows
 from jaxglm.families import Family
 from jaxglm.frames import Column, Factor, Numeric, Table, as_column, concat_columns, read
+from jaxglm.frames.scan import Scan, naming
 from jaxglm.intake import replay, response
 from jaxglm.intake.base import (
     Given,
     Taken,
+    Tally,
     assemble,
     codes_of,
     new_aux,
@@ -30,6 +26,7 @@ from jaxglm.intake.base import (
 from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.intake.learned import Learned
+from jaxglm.intake.pieces import Pieces
 from jaxglm.kernels import Rows
 from jaxglm.precision import FLOAT64
 
@@ -48,9 +45,9 @@ class FormulaIntake(Learned):
         beside.check(family)
         extra = beside.vectors(table)
         mask = present(extra)
-        notes: tuple[str, ...] = ()
+        weightless = 0
         if mask is not None:
-            notes = (f"{row_count(int((~mask).sum()))} with weight 0 left out.",)
+            weightless = int((~mask).sum())
             table = table.take(mask)
             extra = {name: v[mask] for name, v in extra.items()}
         texts, named = formulas_of(formula, family)
@@ -65,31 +62,43 @@ class FormulaIntake(Learned):
             weighted = np.flatnonzero(mask)
             positions = weighted if positions is None else weighted[positions]
         intake = replace(intake, given=replace(given, positions=positions))
-        return intake, replace(taken, positions=positions, notes=coded.notes + notes + taken.notes)
+        tally = replace(taken.tally, weightless=weightless)
+        return intake, replace(taken, positions=positions, notes=coded.notes + tally.notes)
 
     @classmethod
     def learn_stream(
-        cls, formula: Any, frames: Callable[[], Iterator[Any]], family: Family, beside: Beside, missing: str, functions
-    ) -> FormulaIntake:
-        """Read every frame once and keep what is learned; columns beside must be named."""
+        cls, formula: Any, scan: Scan, family: Family, beside: Beside, missing: str, functions
+    ) -> tuple[FormulaIntake, Pieces]:
+        """Read every piece once, if that is needed, and keep what is learned; columns beside must be named."""
         if values := beside.arrays_given():
             raise InputError(f"{values[0]}= must be a column name when the data comes in pieces, not an array")
         beside.check(family)
+        texts, named = formulas_of(formula, family)
+        reading = scan
+        if scan.names is not None:
+            reading = scan.only(grammar.columns_read(texts, scan.names, functions) | beside.columns(scan.names))
 
         def tables() -> Iterator[Table]:
             # Rows without weight teach nothing: means of scale() and levels come from the others.
-            for frame in frames():
-                table = read(frame)
-                mask = present(beside.vectors(table))
+            nonlocal n_read
+            for table in reading.tables():
+                n_read += table.n_rows
+                with naming(table.index):
+                    mask = present(beside.vectors(table))
                 yield table if mask is None else table.take(mask)
 
-        texts, named = formulas_of(formula, family)
-        specs = tuple(
-            grammar.learn_stream(text, tables, functions=functions, extra=beside.vectors, response=i == 0)
-            for i, text in enumerate(texts)
-        )
+        learned = None
+        if reading.n_rows and (example := reading.example()) is not None:
+            learned = grammar.known_without_data(texts, read(example), functions=functions)
+        n_rows = n_read = reading.n_rows or 0
+        if learned is None:
+            n_read = 0
+            learned = grammar.learn_stream(texts, tables, functions=functions, missing=missing, extra=beside.vectors)
+        specs = learned.specs
         coded = _encoder(specs[0].response, family)
-        return cls(specs, named, beside, family, coded, tuple(spec.design for spec in specs), missing, frames=frames)
+        designs = tuple(spec.design for spec in specs)
+        intake = cls(specs, named, beside, family, coded, designs, missing, frames=scan)
+        return intake, Pieces(intake, learned.n_used or n_rows, n_read)
 
     def _rows(self, builts, y: np.ndarray, extra: dict[str, np.ndarray], mean_offset: np.ndarray | None):
         constants = len(self.family.predictors) - len(builts)
@@ -109,7 +118,17 @@ class FormulaIntake(Learned):
         if mask is None:
             return taken
         weighted = np.flatnonzero(mask)
-        return replace(taken, positions=weighted if taken.positions is None else weighted[taken.positions])
+        positions = weighted if taken.positions is None else weighted[taken.positions]
+        return replace(taken, positions=positions, tally=replace(taken.tally, weightless=int((~mask).sum())))
+
+    def tables(self, *more: str) -> Iterator[Table]:
+        """The pieces of a stream: the columns that the model reads, and more by name."""
+        scan = self.frames
+        if scan.names is not None:
+            used = {v for spec in self.specs for v in (*spec.variables, *spec.response_variables)}
+            wanted = used | self.beside.columns(scan.names) | set(more)
+            scan = scan.only([name for name in scan.names if name in wanted])
+        return scan.tables()
 
     def keep(self, taken: Taken) -> Taken:
         """Rows as :meth:`learn` gives them, in the form they are kept in."""
@@ -135,9 +154,9 @@ class FormulaIntake(Learned):
         if not named:
             raise InputError(f"{what} must be a column name when the data comes in pieces, not an array")
         parts = []
-        for frame in self.frames():
-            table = read(frame)
-            column, positions = as_column(value, table, what), self.take(table).positions
+        for table in self.tables(value):
+            with naming(table.index):
+                column, positions = as_column(value, table, what), self.take(table).positions
             parts.append(column if positions is None else column.take(positions))
         return codes_of(concat_columns(parts, value), value, what)
 
@@ -147,7 +166,6 @@ class FormulaIntake(Learned):
         keep = built.keep
         positions = None if keep is None else np.flatnonzero(keep)
         draft = Taken(Rows(None, np.empty(0), np.empty(0)), built.index, positions)
-        notes = _dropped(built)
         if built.response.kind == "counts":
             if self.beside.trials is not None:
                 raise InputError("cbind(successes, failures) has its own trials; leave out trials=")
@@ -160,13 +178,13 @@ class FormulaIntake(Learned):
             y = self.encoder.numbers(_column(built.response))
             if "trials" in extra:
                 response.check_trials(y, extra["trials"], draft.name_row)
-        notes += response.data_notes(y, extra.get("trials"), self.family)
-        rows = self._rows(builts, y, extra, built.offset)
-        taken = Taken(rows, built.index, positions, notes, n_dropped=built.n_dropped)
+        remarks = response.data_notes(y, extra.get("trials"), self.family)
+        tally = Tally(built.n_dropped, dict(built.dropped_by), remarks=remarks)
+        taken = Taken(self._rows(builts, y, extra, built.offset), built.index, positions, tally=tally)
         if built.response.kind == "counts" and not extra["trials"].all():
             # A row without trials says nothing; R gives it weight 0.
             tried = np.flatnonzero(extra["trials"])
-            return taken.only(tried, f"{row_count(len(y) - len(tried))} without trials left out.")
+            return replace(taken.only(tried), tally=replace(tally, untried=len(y) - len(tried)))
         return taken
 
     def new(self, data: Any, offset: Any = None, exposure: Any = None, unseen: str = "raise") -> Taken:
@@ -191,9 +209,11 @@ class FormulaIntake(Learned):
         """How a column enters the model."""
         return replay.variable_of(self, name)
 
-    def pieces(self, fit: Any) -> Iterator[tuple[Table, replay.Own]]:
-        """The fitted rows piece by piece: their columns, and what they have beside the design."""
-        return replay.pieces_of_frames(self) if self.frames is not None else replay.pieces_of_table(self.table, fit)
+    def pieces(self, fit: Any, *more: str) -> Iterator[tuple[Table, replay.Own]]:
+        """The fitted rows piece by piece: their columns, with more by name, and what they have beside the design."""
+        return (
+            replay.pieces_of_frames(self, *more) if self.frames is not None else replay.pieces_of_table(self.table, fit)
+        )
 
     def tangents(self, table: Table, name: str, spread: float, x: Any) -> tuple[tuple, np.ndarray | None]:
         """Rows whose alternating sum is the derivative of the design in a column, and that of the offset."""
@@ -240,10 +260,3 @@ def _encoder(learned: grammar.ResponseSpec, family: Family) -> response.Encoder:
     factor = Factor(np.empty(0, np.int32), levels, boolean=learned.boolean)
     column = factor if learned.kind == "factor" else Numeric(np.empty(0))
     return response.encoder(column, levels, learned.name, family)
-
-
-def _dropped(built) -> tuple[str, ...]:
-    if not built.n_dropped:
-        return ()
-    by = ", ".join(f"{name} ({count:,})" for name, count in built.dropped_by.items() if count)
-    return (f"{row_count(built.n_dropped)} with missing values dropped: {by}.",)

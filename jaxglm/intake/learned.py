@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from jaxglm.design import Constant, Design, Layout
 from jaxglm.errors import DataError, FormulaError, NotAvailableError
 from jaxglm.families import Family
 from jaxglm.frames import Table
+from jaxglm.frames.scan import Scan
 from jaxglm.intake import response
 from jaxglm.intake.base import Given, ModelTerm, mean_offset, without_formula
 from jaxglm.intake.beside import Beside
@@ -47,7 +47,7 @@ class Learned:
     precision : Precision
     given : Given or None
         None for a stream.
-    frames : callable or None
+    frames : Scan or None
         The pieces of a stream.
     """
 
@@ -62,7 +62,7 @@ class Learned:
     stored: Layout | None = None
     precision: Precision = FLOAT64
     given: Given | None = None
-    frames: Callable[[], Iterator[Any]] | None = None
+    frames: Scan | None = None
 
     @property
     def spec(self) -> Any:

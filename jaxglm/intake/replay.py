@@ -12,7 +12,8 @@ import numpy as np
 from jaxglm import kernels
 from jaxglm.errors import InputError, InputTypeError, UnseenLevelError, near
 from jaxglm.formula.slopes import constant_slopes, tangents
-from jaxglm.frames import Column, Factor, Numeric, Table, read
+from jaxglm.frames import Column, Factor, Numeric, Table
+from jaxglm.frames.scan import naming
 from jaxglm.frames.table import LazyColumns
 from jaxglm.intake.beside import Beside, present
 from jaxglm.kernels import Rows
@@ -92,12 +93,15 @@ class Piece:
         return made._replace(freq=self.weight, prior=None, offset=offset, aux={**self.own.aux, **anew})
 
 
-def pieces(intake: Any, fit: Any) -> Iterator[Piece]:
-    """All fitted rows, a piece at a time. Rows weigh by freq_weights and prob_weights, not by var_weights."""
+def pieces(intake: Any, fit: Any, *more: str) -> Iterator[Piece]:
+    """All fitted rows, a piece at a time, with more columns by name.
+
+    Rows weigh by freq_weights and prob_weights, not by var_weights.
+    """
     beside = intake.beside
     kept = {name: v if isinstance(v := getattr(beside, name), str) else None for name in ("offset", "exposure")}
     again = replace(intake, beside=Beside(**kept, aux={k: v for k, v in beside.aux.items() if isinstance(v, str)}))
-    for table, own in intake.pieces(fit):
+    for table, own in intake.pieces(fit, *more):
         made = again.new(table).rows.offset
         fixed = own.offset if made is None else own.offset - made
         weight = own.freq if beside.prob_weights is None else own.freq * own.prior
@@ -119,13 +123,13 @@ def _cut(table: Table, name: str, start: int, stop: int) -> Column:
     return table[name].take(slice(start, stop))
 
 
-def pieces_of_frames(intake: Any) -> Iterator[tuple[Table, Own]]:
+def pieces_of_frames(intake: Any, *more: str) -> Iterator[tuple[Table, Own]]:
     """The frames of a stream, without the rows that the fit left out."""
-    for frame in intake.frames():
-        table = read(frame)
-        mask = present(intake.beside.vectors(table))
-        table = table if mask is None else table.take(mask)
-        taken = intake.take(table)
+    for table in intake.tables(*more):
+        with naming(table.index):
+            mask = present(intake.beside.vectors(table))
+            table = table if mask is None else table.take(mask)
+            taken = intake.take(table)
         if len(taken.rows.y):
             rows = taken.rows
             kept = table if taken.positions is None else table.take(taken.positions)
@@ -142,7 +146,7 @@ def pieces_of_matrix(names: tuple[str, ...], first: int, fit: Any) -> Iterator[t
 
 def first_table(intake: Any) -> Table:
     """Columns by which the kind of each is known: all rows in memory, or the first frame of a stream."""
-    return intake.table if intake.frames is None else read(next(iter(intake.frames())))
+    return intake.table if intake.frames is None else next(iter(intake.tables()))
 
 
 def variable_of(intake: Any, name: str) -> Variable:

@@ -47,7 +47,7 @@ class Plan:
 
     def pieces(self) -> Iterator[tuple[Piece, np.ndarray | None, list[Any]]]:
         """Pieces of the rows, the group of each row, and the groups."""
-        for piece in pieces(self.res.intake, self.res.fit):
+        for piece in pieces(self.res.intake, self.res.fit, *self.by):
             codes, found = _groups(piece.table, self.by)
             for name in self.by:
                 factor = piece.table[name].factor

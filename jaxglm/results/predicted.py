@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import replace
 from functools import partial
@@ -11,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from jaxglm import precision
-from jaxglm.errors import DataWarning, InputError, NotAvailableError
+from jaxglm.errors import DataWarning, InputError, InputTypeError, NotAvailableError
 from jaxglm.frames import Table, read
+from jaxglm.frames.scan import Scan
 from jaxglm.inference import predict as prediction
 from jaxglm.inference.forecast import forecast
 from jaxglm.inference.residuals import need_rows
@@ -24,11 +26,16 @@ if TYPE_CHECKING:
     from jaxglm.results.results import Results
 
 
-def _rows(
+def rows_of(
     res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str, trials: Any = None
 ) -> tuple[Source | None, pd.Index, np.ndarray]:
     """Source of the rows to predict (None if there are none), their labels, and which cannot be predicted."""
     predictor_of(res, which)
+    if isinstance(newdata, (Scan, str, os.PathLike)) or callable(newdata):
+        raise InputTypeError(
+            f"predictions are made for a frame in memory, not for {newdata!r}; res.predict_to(path, source) writes "
+            "those of data in pieces to a Parquet file"
+        )
     if unseen not in ("raise", "nan"):
         raise InputError(f"unseen must be 'raise' or 'nan', not {unseen!r}")
     if newdata is None:
@@ -38,7 +45,7 @@ def _rows(
         return source, res.labels.row_index(source.n_rows), np.zeros(source.n_rows, bool)
     taken = res.intake.new(newdata, offset, exposure, unseen)
     n = len(taken.rows.y)
-    index = taken.index if taken.index is not None else pd.RangeIndex(n)
+    index = taken.index if isinstance(taken.index, pd.Index) else pd.RangeIndex(n)
     if trials is not None:
         if res.fit.model.family.mean_range != "unit":
             raise InputError(f"trials= belongs to the binomial family, not to {res.fit.model.family.name}")
@@ -80,7 +87,7 @@ def get_prediction(
     res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str, trials: Any
 ) -> PredictionResults:
     """See :meth:`jaxglm.results.results.Results.get_prediction`."""
-    source, index, bad = _rows(res, newdata, which, offset, exposure, unseen, trials)
+    source, index, bad = rows_of(res, newdata, which, offset, exposure, unseen, trials)
     if source is None:
         empty = np.zeros(0)
         inverse = res.fit.model.family.inverse
@@ -95,7 +102,7 @@ def get_prediction(
 
 def predict(res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str) -> pd.Series:
     """See :meth:`jaxglm.results.results.Results.predict`."""
-    source, index, bad = _rows(res, newdata, which, offset, exposure, unseen)
+    source, index, bad = rows_of(res, newdata, which, offset, exposure, unseen)
     key = "mean" if which == "mean" else "eta"
     values = np.zeros(0) if source is None else prediction.values(res.fit, source, predictor_of(res, which))[key]
     return pd.Series(

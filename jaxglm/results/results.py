@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from jaxglm.inference import parameters, residuals
 from jaxglm.inference.covariance import Covariance
 from jaxglm.inference.simulate import simulate
 from jaxglm.plot import Plot
-from jaxglm.results import covariances, predicted, summary, tidy
+from jaxglm.results import covariances, predicted, summary, tidy, written
 from jaxglm.results.answers import Answers
 from jaxglm.results.figures import Figures
 from jaxglm.results.labels import Labels
@@ -157,6 +158,28 @@ class Results(Answers, Figures):
             What to do with factor levels the fit never saw.
         """
         return predicted.predict(self, newdata, which, offset, exposure, unseen)
+
+    def predict_to(
+        self,
+        path: Any,
+        source: Any,
+        which: str = "mean",
+        *,
+        columns: Sequence[str] = (),
+        se: bool = False,
+        intervals: bool = False,
+        alpha: float = 0.05,
+        offset: Any = None,
+        exposure: Any = None,
+        unseen: str = "raise",
+    ) -> int:
+        """Predictions for a source of any size (files, query, callable, frame), written to a Parquet file.
+
+        See :func:`jaxglm.results.written.predict_to` for every option.
+        """
+        return written.predict_to(
+            self, path, source, which, columns, se, intervals, alpha, offset, exposure, unseen
+        )  # fmt: skip
 
     def get_prediction(
         self,

@@ -94,7 +94,7 @@ def test_a_stream_learns_what_the_whole_learns(text, holes):
         calls.append(1)
         return (read(p) for p in split(data, [5, 1, 30, 0, 40]))
 
-    assert learn_stream(text, tables) == whole
+    assert learn_stream([text], tables).specs == (whole,)
     assert calls == [1]
 
 
@@ -104,22 +104,23 @@ def test_a_stream_joins_levels_and_kinds():
         {"f": ["z", "a"], "k": [2.0, np.nan], "y": [1.0, 2.0], "c": pd.Series(["a", "b"], dtype="category")},
         {"f": ["m", "a"], "k": [7, 3], "y": [1.0, 2.0], "c": pd.Series(["c", "b"], dtype="category")},
     ]
-    spec = learn_stream("y ~ f + C(k) + c", lambda: iter([read(p) for p in pieces]))
+    (spec,) = learn_stream(["y ~ f + C(k) + c"], lambda: iter([read(p) for p in pieces])).specs
     assert spec.factors[0].levels == ("a", "m", "z")
     # The row with k = 2 counts, the first piece has no f, so only its rows' levels of k are unknown.
     assert spec.factors[1].levels == (2.0, 3.0, 7.0)
     built = spec.build(read(pieces[0]), allow_empty=True)
     assert built.n_rows == 0 and matrix(built).shape == (0, len(spec.names))
     with pytest.raises(DataError, match="no rows"):
-        learn_stream("y ~ f", lambda: iter([]))
+        learn_stream(["y ~ f"], lambda: iter([]))
     with pytest.raises(DataError, match="no row is left.*'f' in 2"):
-        learn_stream("y ~ f", lambda: iter([read(pieces[0])]))
+        learn_stream(["y ~ f"], lambda: iter([read(pieces[0])]))
 
 
 def test_weights_beside_a_stream_take_part():
     data = frame()
     data["w"] = np.where(data["f"] == "a", np.nan, 1.0)
-    spec = learn_stream("y ~ f", lambda: (read(p) for p in split(data, [50])), extra=lambda t: {"w": t["w"].values})
+    tables = (read(p) for p in split(data, [50]))
+    (spec,) = learn_stream(["y ~ f"], lambda: tables, extra=lambda t: {"w": t["w"].values}).specs
     assert spec.factors[0].levels == ("b", "c")
     assert spec == learn("y ~ f", read(data), extra={"w": data["w"].to_numpy()})
 
