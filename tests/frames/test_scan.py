@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -306,6 +307,12 @@ def test_faults_of_pieces_are_named(name):
     for word in words:
         with pytest.raises((jg.DataError, jg.InputError, jg.InputTypeError), match=word):
             jg.glm("y ~ x + f", make(), "poisson")
+
+
+def test_without_pyarrow_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(jg.MissingExtraError, match=r"jaxglm\[parquet\]"):
+        jg.scan_parquet("trips.parquet")
 
 
 def test_columns_are_checked_at_once(tmp_path):
