@@ -1,8 +1,5 @@
 """Data in pieces: files, queries and callables give what the frame in memory gives, and fail with a name."""
 
-import contextlib
-import errno
-import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -17,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import jaxglm as jg
-from jaxglm import archive
 from jaxglm.frames.parquet import ParquetScan
 from jaxglm.frames.scan import as_scan
 from jaxglm.intake import Beside, FormulaIntake
@@ -353,35 +349,19 @@ def test_predictions_go_to_a_file(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["predicted.parquet"]
 
 
-class FullDisk:
-    """A file that has room for little."""
-
-    def __init__(self, stream, room):
-        self.stream, self.room = stream, room
-
-    def write(self, data):
-        self.room -= len(data)
-        if self.room < 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return self.stream.write(data)
-
-    def __getattr__(self, name):
-        return getattr(self.stream, name)
-
-
 @pytest.mark.parametrize("room", [0, 500])
-def test_a_full_disk_leaves_nothing_behind(room, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_nothing_behind(room, tmp_path):
+    """A limit on the size of files stands for the disk."""
+    resource = pytest.importorskip("resource")
     path = tmp_path / "predicted.parquet"
     path.write_bytes(b"older")
-
-    @contextlib.contextmanager
-    def small(path):
-        with archive.replacing(path) as stream:
-            yield FullDisk(stream, room)
-
-    monkeypatch.setattr("jaxglm.frames.write.replacing", small)
-    with pytest.raises(jg.StorageError, match="disk is full.*as it was; free some space"):
-        whole().predict_to(path, frame(), columns=["id"])
+    res, before = whole(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(jg.StorageError, match="no room is left.*as it was; free some space"):
+            res.predict_to(path, frame(), columns=["id"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [p.name for p in tmp_path.iterdir()] == ["predicted.parquet"] and path.read_bytes() == b"older"
 
 
