@@ -317,7 +317,7 @@ def test_without_pyarrow_the_extra_is_named(monkeypatch):
 
 def test_columns_are_checked_at_once(tmp_path):
     write(tmp_path)
-    with pytest.raises(jg.DataError, match="no column 'yaer'. Did you mean 'year'"):
+    with pytest.raises(jg.DataError, match="no column 'yaer' in 3 Parquet files .7 row groups.. Did you mean 'year'"):
         jg.scan_parquet(tmp_path, columns=["yaer"])
     with pytest.raises(jg.FormulaError, match="'tt'"):
         jg.glm("y ~ tt", tmp_path)
