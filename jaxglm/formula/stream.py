@@ -7,7 +7,7 @@ something (means, knots, ranges) are kept, 8 bytes a row each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from jaxglm.formula.several import one_sided
 from jaxglm.formula.spec import FactorSpec, FormulaSpec
 from jaxglm.formula.values import Coded, as_factor, describe
 from jaxglm.frames import Column, Factor, Table, concat_columns
-from jaxglm.frames.column import merge_levels
+from jaxglm.frames.column import sort_levels
 from jaxglm.frames.scan import naming
 
 
@@ -134,27 +134,33 @@ class Streamed:
     n_used: int
 
 
-@dataclass
 class _Levels:
-    """The levels of one factor, as far as read."""
+    """The levels of one factor, as far as read; each is held once, however many pieces have it."""
 
-    parts: list[Factor] = field(default_factory=list)
+    def __init__(self):
+        #: All levels in the order in which they came, of which some row has those in `used`.
+        self.seen: dict[Any, None] = {}
+        self.used: set[Any] = set()
+        self.last: tuple[Any, ...] | None = None
+        self.several, self.ascending = False, True
 
     def add(self, item: Evaluated, chosen: Selection) -> None:
         factor = as_factor(item.value, item.expr.name)
         fixed = isinstance(item.value, Coded) and item.value.fixed
-        used = set(used_levels(factor, chosen, fixed))
+        used = used_levels(factor, chosen, fixed)
+        if not used:
+            return
+        self.used.update(used)
         # Levels keep their whole order until all are known, then those that no row has are left out.
-        seen = np.array([i for i, v in enumerate(factor.levels) if v in used], dtype=np.int32)
-        part = Factor(seen, factor.levels)
-        if self.parts and self.parts[-1].levels == part.levels:
-            part = Factor(np.union1d(self.parts.pop().codes, seen).astype(np.int32), part.levels)
-        self.parts.append(part)
+        if factor.levels != self.last:
+            self.several |= self.last is not None
+            self.ascending &= list(factor.levels) == sort_levels(factor.levels)
+            self.seen.update(dict.fromkeys(factor.levels))
+            self.last = factor.levels
 
     def known(self) -> tuple[Any, ...]:
-        used = {p.levels[c] for p in self.parts for c in p.codes}
-        whole = [p for p in self.parts if p.codes.size] or self.parts[:1]
-        levels = [v for v in merge_levels(whole) if v in used]
+        whole = sort_levels(self.seen) if self.several and self.ascending else self.seen
+        levels = [v for v in whole if v in self.used]
         if any(isinstance(v, float) for v in levels) and not any(isinstance(v, str) for v in levels):
             # Whole numbers in some pieces and fractions in others are one column of fractions.
             levels = [float(v) for v in levels]

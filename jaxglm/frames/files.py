@@ -129,7 +129,7 @@ def _instead(path: str) -> str:
 
 
 def _is_data(parts: list[str]) -> bool:
-    """Whether a path is one of a Parquet file; names that begin with a dot or underscore are notes of other programs."""
+    """Whether a path is one of data; names that begin with a dot or underscore are notes of other programs."""
     return parts[-1].endswith(_SUFFIXES) and not any(part.startswith((".", "_")) for part in parts)
 
 

@@ -204,5 +204,5 @@ def known_columns(names: Sequence[str], wanted: Iterable[str], what: str) -> tup
     wanted = list(wanted)
     for name in wanted:
         if name not in names:
-            raise DataError(f"{what} has no column {name!r}.{near(str(name), names)}")
+            raise DataError(f"there is no column {name!r} in {what}.{near(str(name), names)}")
     return tuple(name for name in names if name in set(wanted))

@@ -60,7 +60,7 @@ def write_parquet(path: Any, pieces: Iterable[dict[str, Any]]) -> int:
 
 def _unwritten(path: str, rows: int, error: OSError) -> StorageError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    reason = "the disk is full" if full else str(error)
+    reason = "no room is left on the disk" if full else str(error)
     remedy = "free some space, or give a path on another disk" if full else "check the path and its permissions"
     return StorageError(
         f"{path!r} could not be written beyond {rows:,} rows: {reason}. Nothing was left behind, and a file that was "

@@ -14,7 +14,6 @@ import pandas as pd
 from jaxglm import precision
 from jaxglm.errors import DataWarning, InputError, InputTypeError, NotAvailableError
 from jaxglm.frames import Table, read
-from jaxglm.frames.scan import Scan
 from jaxglm.inference import predict as prediction
 from jaxglm.inference.forecast import forecast
 from jaxglm.inference.residuals import need_rows
@@ -31,7 +30,7 @@ def rows_of(
 ) -> tuple[Source | None, pd.Index, np.ndarray]:
     """Source of the rows to predict (None if there are none), their labels, and which cannot be predicted."""
     predictor_of(res, which)
-    if isinstance(newdata, (Scan, str, os.PathLike)) or callable(newdata):
+    if isinstance(newdata, (str, os.PathLike)) or callable(newdata) or hasattr(newdata, "get_fragments"):
         raise InputTypeError(
             f"predictions are made for a frame in memory, not for {newdata!r}; res.predict_to(path, source) writes "
             "those of data in pieces to a Parquet file"

@@ -64,6 +64,7 @@ OPTIONAL = (
     "sklearn",
     "pyarrow",
     "polars",
+    "duckdb",
     "formulaic",
     "scipy.optimize",
     "optax",
