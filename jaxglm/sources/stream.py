@@ -26,6 +26,9 @@ from jaxglm.sources.packing import Chunk, Packer
 from jaxglm.sources.prefetch import Prefetch, dealt
 from jaxglm.sources.thinning import Thinning
 
+#: Rows up to which a pass is a single call.
+_FEW_ROWS = 2**13
+
 
 class StreamSource(Source):
     """A callable that yields host rows anew at every pass.
@@ -67,7 +70,7 @@ class StreamSource(Source):
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
         packer = Packer(self.chunk, self._fixed)
-        if self.n_rows <= self.chunk:
+        if self.n_rows <= min(self.chunk, _FEW_ROWS):
             return reduce_chunks(kernel, model, point, [(c.rows, c.count) for c in self._chunks(packer)])
 
         done = begin_pass(self.n_rows)
