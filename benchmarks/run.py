@@ -26,7 +26,9 @@ ROOT = HERE.parent
 RECORDED, PARTIAL = ROOT / "docs", ROOT / "build" / "benchmarks"
 NAME = "benchmarks.json"
 #: Scripts that come first, in this order; the others follow by name.
-ORDER = ("dense", "gram", "wide", "factors", "insurance", "counts", "cold", "memory", "scaling", "roofline")
+ORDER = (
+    "dense", "gram", "wide", "factors", "insurance", "counts", "cold", "memory", "scaling", "stream", "roofline",
+)  # fmt: skip
 
 
 def scripts() -> dict[str, tuple[str, str]]:

@@ -33,6 +33,7 @@ from jaxglm.intake.mapped import MappedRows
 from jaxglm.intake.pieces import Pieces
 from jaxglm.kernels import Model
 from jaxglm.precision import Precision, scope
+from jaxglm.progress import shown
 from jaxglm.results import Results
 from jaxglm.results.labels import Labels, aliased, as_text, separated
 from jaxglm.sources import ArraySource, MeshSource, Source, StreamSource
@@ -62,6 +63,7 @@ def glm(
     precision: str = "float64",
     keep_data: bool = True,
     devices: Any = None,
+    progress: bool | None = None,
     functions: Mapping[str, Callable] | None = None,
     on_separation: str = "warn",
     on_failure: str = "warn",
@@ -126,6 +128,9 @@ def glm(
         Keep the rows for residuals, fitted values and other covariances.
     devices : "all" or list of jax devices, optional
         Shard the rows over several devices.
+    progress : bool, optional
+        Show a bar, which needs tqdm: which pass, rows a second, time left in it, length of the next step. By default
+        only for data that comes in pieces, after some seconds, if tqdm is installed.
     functions : dict of str to callable, optional
         Your own functions for the formula, elementwise on arrays.
     on_separation, on_failure : {"warn", "raise"}
@@ -173,7 +178,7 @@ def glm(
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
         precision=precision,
     )  # fmt: skip
-    with scope():
+    with scope(), shown(resolve.progress(progress, scan is not None)):
         if scan is None:
             intake, source = _source(intake, taken, placed, options.precision)
         else:
@@ -215,6 +220,7 @@ def fit(
     precision: str = "float64",
     keep_data: bool = True,
     devices: Any = None,
+    progress: bool | None = None,
     on_separation: str = "warn",
     on_failure: str = "warn",
     **unknown: Any,
@@ -233,7 +239,7 @@ def fit(
     names : sequence of str, optional
         Names of the columns; by default those of a frame, else x1, x2, ...
     family, link, offset, exposure, trials, freq_weights, var_weights, prob_weights, aux, solver, information, cov,
-    start, tol, max_iter, use_t, missing, precision, keep_data, devices, on_separation, on_failure
+    start, tol, max_iter, use_t, missing, precision, keep_data, devices, progress, on_separation, on_failure
         As in :func:`jaxglm.glm`; vectors are given as values.
 
     Returns
@@ -280,7 +286,7 @@ def fit(
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
         precision=precision,
     )  # fmt: skip
-    with scope():
+    with scope(), shown(resolve.progress(progress, isinstance(taken, MappedRows))):
         if isinstance(taken, MappedRows):
             intake, source = _stream(intake, taken, options.precision)
         else:

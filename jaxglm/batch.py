@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,16 +12,14 @@ import pandas as pd
 
 from jaxglm import resolve
 from jaxglm.api import options_of
-from jaxglm.errors import ConvergenceWarning, DataError, InputError, InputTypeError, MissingExtraError, row_count
+from jaxglm.errors import ConvergenceWarning, DataError, InputError, InputTypeError, row_count
 from jaxglm.groups import Segments, Work, fit_groups
 from jaxglm.intake import Beside, FormulaIntake
 from jaxglm.intake.base import Taken
 from jaxglm.kernels import Model
+from jaxglm.progress import Bar
 from jaxglm.results.grouped import GroupedResults
 from jaxglm.results.labels import Labels, as_text
-
-#: Seconds of work after which a bar is shown where nobody asked for one.
-_PATIENCE = 1.0
 
 
 def glm_groups(
@@ -126,7 +123,7 @@ def glm_groups(
         estimator=estimator, has_intercept=intake.has_intercept, has_offset=intake.has_offset, natural=intake.natural,
         name_row=taken.name_row, name_column=lambda j: f"column {as_text(intake.names[j])!r}",
     )  # fmt: skip
-    with _Bar(len(keys), progress) as bar:
+    with Bar(len(keys), progress, " groups") as bar:
         batch, complete = fit_groups(work, bar.add)
     labels = Labels(
         names=intake.names, response=intake.spec.response_name, formula=intake.text, index=taken.index,
@@ -187,37 +184,3 @@ def _report(grp: GroupedResults, complete: bool) -> None:
         f"{len(failed):,} of {len(grp):,} groups have no estimates ({kinds}); failed() says why of each.{words}",
         ConvergenceWarning, stacklevel=3,
     )  # fmt: skip
-
-
-class _Bar:
-    """A bar of tqdm where it is wanted, or where the work takes long and tqdm is there."""
-
-    def __init__(self, total: int, wanted: bool | None):
-        self.total, self.wanted, self.done = total, wanted, 0
-        self.begun, self.bar = time.monotonic(), None
-        if wanted:
-            self._open()
-
-    def _open(self) -> None:
-        try:
-            from tqdm.auto import tqdm
-        except ImportError:
-            if self.wanted:
-                raise MissingExtraError('progress=True needs tqdm: pip install "jaxglm[progress]"') from None
-            self.wanted = False
-            return
-        self.bar = tqdm(total=self.total, unit=" groups", initial=self.done)
-
-    def add(self, count: int) -> None:
-        self.done += count
-        if self.bar is not None:
-            self.bar.update(count)
-        elif self.wanted is None and time.monotonic() - self.begun > _PATIENCE:
-            self._open()
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self.bar is not None:
-            self.bar.close()

@@ -78,19 +78,25 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def carried(job: Callable[..., T]) -> Callable[..., T]:
+    """The job, to be run in another thread under the precision and the default device of this one."""
+    wide = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+    device = jax.config.jax_default_device
+
+    def run(*args):
+        with jax.enable_x64(wide), jax.default_device(device):
+            return job(*args)
+
+    return run
+
+
 def in_threads(jobs: Sequence[Callable[[], T]]) -> list[T]:
     """The values of all jobs, the first of them run in this thread, each other in one of its own.
 
     Every thread opens the precision of this one. The first error is raised, after all threads have ended.
     """
-    wide = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
-
-    def run(job):
-        with jax.enable_x64(wide):
-            return job()
-
     with ThreadPoolExecutor(max(len(jobs) - 1, 1)) as pool:
-        others = [pool.submit(run, job) for job in jobs[1:]]
+        others = [pool.submit(carried(job)) for job in jobs[1:]]
         first = jobs[0]()
     return [first, *(other.result() for other in others)]
 

@@ -172,6 +172,13 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def progress(value: Any, streamed: bool) -> bool | None:
+    """Whether to show a bar; None for where it takes long, which is decided for data that comes in pieces alone."""
+    if value not in (None, True, False):
+        raise InputTypeError(f"progress must be True, False or None, not {value!r}")
+    return value if value is not None or streamed else False
+
+
 @dataclass(frozen=True)
 class Devices:
     """Devices to shard rows over; None means the default device alone."""

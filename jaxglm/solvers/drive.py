@@ -16,6 +16,7 @@ from jaxglm.errors import Status
 from jaxglm.families import Family
 from jaxglm.kernels import Careful, Compensated, Facts, Joint, Model, Newton, Rows, Survey, Totals, Triangle
 from jaxglm.precision import FLOAT64, Precision, host
+from jaxglm.progress import report_step
 from jaxglm.solvers import newton, rank, separation, starts
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.newton import Settings, State
@@ -168,8 +169,7 @@ def settings_of(
 def _begin(drive: _Drive, facts: Facts, active: np.ndarray, start: np.ndarray | None) -> tuple[State, np.ndarray]:
     """The first state, and which coefficients are held where they are (P,)."""
     family, layout, settings = drive.model.family, drive.model.layout, drive.settings
-    held = np.zeros(len(active), bool)
-    center = starts.center_of(facts, family.mean_range)
+    held, center = np.zeros(len(active), bool), starts.center_of(facts, family.mean_range)
     if start is not None:
         return newton.begin(np.where(active, start, 0.0), active, center, settings, False), held
     ones = starts.constants(layout, facts, active)
@@ -274,8 +274,7 @@ def _check_separation(drive: _Drive, state: State) -> np.ndarray | None:
 
 def _loop(drive: _Drive, state: State) -> State:
     """Run until the status is no longer RUNNING, on the device if the rows are there and few."""
-    rows = drive.source.resident
-    few = drive.model.layout.n_coefficients <= _DEVICE_COEFFICIENTS
+    rows, few = drive.source.resident, drive.model.layout.n_coefficients <= _DEVICE_COEFFICIENTS
     if rows is not None and few and jax.default_backend() != "cpu":
         block = block_rows(drive.model, rows)
         state, turns = device_loop(drive.model, rows, state, drive.settings, block, drive.kernel)
@@ -283,6 +282,7 @@ def _loop(drive: _Drive, state: State) -> State:
         return host(state)
     while int(state.status) == Status.RUNNING:
         state = step(state, drive.reduce(drive.kernel, newton.trial(state), "newton"), drive.settings)
+        report_step(state.length)
     return state
 
 

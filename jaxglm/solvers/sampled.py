@@ -33,6 +33,7 @@ from jaxglm.kernels import (
     Totals,
 )
 from jaxglm.precision import Precision, host
+from jaxglm.progress import report_step
 from jaxglm.solvers import drive, newton, rank
 from jaxglm.solvers.newton import Settings, State
 from jaxglm.sources import Source
@@ -53,6 +54,8 @@ _DOUBTFUL = 1e-9
 _SLOW = 0.25
 #: Gradient passes that cost as much as a Hessian and what it then still takes.
 _PASSES_OF_A_HESSIAN = 3
+#: The same of a source that reads the rows anew at every pass, which is most of the cost of both.
+_PASSES_OF_A_HESSIAN_READ = 1
 #: How much better the closing pass must be expected to end than it has to.
 _MARGIN = 3.0
 _MOST_TURNS = 12
@@ -187,7 +190,7 @@ class _Run:
             isinstance(part, (Dense, Columns)) and part.n_columns >= _WIDE
             for design in model.layout.designs for part, _ in design.parts
         )  # fmt: skip
-        self.passes: Counter = Counter()
+        self.passes: Counter = Counter(sample=1) if source.read_anew else Counter()
         #: Whether what a step solves with is the very Hessian, so that a fresh one leaves less the nearer it is.
         self.exact = family.is_canonical
         #: How far the steps since the Hessian went, and what share of a distance a step leaves.
@@ -235,8 +238,9 @@ class _Run:
         """What the next pass is for: "gradient", "newton" or "closing"."""
         if int(self.state.status) == Status.CONVERGED:
             return "closing"
+        read = self.source.read_anew
         if self.leaves is None:
-            return "gradient" if self.sample.whole else "newton"
+            return "gradient" if self.sample.whole and not read else "newton"
         length = float(self.state.length)
         error = length * self.leaves / (1.0 - self.leaves) if self.leaves < 1.0 else np.inf
         if _MARGIN * max(self._stale(error), error * self._contraction(error, length)) < self.tol:
@@ -245,7 +249,7 @@ class _Run:
             return "newton"
         target = self.tol * min(1.0 / self._stale(1.0), 1.0 / self.leaves)
         needed = np.log(max(error / target, 1.0)) / -np.log(self.leaves)
-        return "newton" if needed > _PASSES_OF_A_HESSIAN else "gradient"
+        return "newton" if needed > (_PASSES_OF_A_HESSIAN_READ if read else _PASSES_OF_A_HESSIAN) else "gradient"
 
     def step(self) -> None:
         """A pass for a step."""
@@ -309,6 +313,7 @@ class _Run:
         self.state = drive.step(running, totals, self.settings)
         since = self.reach + went
         length = float(self.state.length)
+        report_step(length)
         if went > 0:
             # A step from a fresh Hessian of distance d leaves half of what one from a Hessian that is d old would.
             per_length = length / went / max(since - 0.5 * went, 0.5 * went)

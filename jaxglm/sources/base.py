@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
 from jaxglm.precision import Tiered, aligned_empty, host, in_threads, threads
+from jaxglm.progress import begin_pass
 from jaxglm.sources.storage import block_of, plain, row_bytes
 
 #: Most rows of a chunk, by platform: a chunk is one call of a compiled kernel.
@@ -60,11 +61,17 @@ class Source(ABC):
         return jax.tree.map(lambda *parts: np.concatenate(parts), *self.iterate(kernel, model, point))
 
     def sample(self, n: int) -> Source | None:
-        """About n rows spread over all of them, in memory; None where that would take a pass."""
+        """About n rows spread over all of them, in memory; None where that does not pay.
+
+        Where rows are read anew, it is a pass.
+        """
         return None
 
     #: Whether some of the memory that is read belongs to the user, who may change it.
     aliased: bool = False
+
+    #: Whether rows are read anew at every pass, which then takes about as long whatever is computed in it.
+    read_anew: bool = False
 
     #: The rows as one device pytree where they are small enough for a loop on the device, else None.
     resident: Rows | None = None
@@ -171,24 +178,28 @@ def map_chunk(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
     return (_map.quick if _little(rows) else _map)(kernel, model, point, rows)
 
 
-def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: Iterable[tuple[Rows, int]]) -> Any:
+def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: list[tuple[Rows, int]]) -> Any:
     """Combine over chunks and their counts of rows from the host, and finish.
 
-    Dispatch is asynchronous, nothing waits for a value. On a CPU chunks that are a list are dealt out to one thread
-    a core: compiled code of such sizes keeps but one core busy. The sum does not depend on which thread is faster.
+    Dispatch is asynchronous, nothing waits for a value. On a CPU the chunks are dealt out to one thread a core:
+    compiled code of such sizes keeps but one core busy. The sum does not depend on which thread is faster.
     """
-    known = isinstance(chunks, list)
-    if known and len(chunks) == 1:
-        rows, _ = chunks[0]
+    done = begin_pass(sum(count for _, count in chunks))
+    if len(chunks) == 1:
+        rows, count = chunks[0]
         total = (_whole.quick if _little(rows) else _whole)(kernel, model, point, rows, block_rows(model, rows))
-        return _finish(kernel, model, total)
-    workers = min(threads(), len(chunks)) if known else 1
+        done(count)
+        return finish(kernel, model, [total])
+    workers = min(threads(), len(chunks))
     if workers <= 1:
-        total = _add_chunks(kernel, model, point, chunks)
-    else:
-        jobs = [partial(_add_chunks, kernel, model, point, chunks[k::workers], True) for k in range(workers)]
-        total = reduce(partial(_combine, kernel), in_threads(jobs))
-    return _finish(kernel, model, total)
+        return finish(kernel, model, [add_chunks(kernel, model, point, chunks, done)])
+    jobs = [partial(add_chunks, kernel, model, point, chunks[k::workers], done, "end") for k in range(workers)]
+    return finish(kernel, model, in_threads(jobs))
+
+
+def finish(kernel: Kernel, model: Model, totals: list[Any]) -> Any:
+    """What a kernel gives, from the values of all threads; None of a thread that got no rows."""
+    return _finish(kernel, model, reduce(partial(_combine, kernel), [t for t in totals if t is not None]))
 
 
 def _finish(kernel: Kernel, model: Model, value: Any) -> Any:
@@ -206,16 +217,25 @@ def _combine(kernel: Kernel, a: Any, b: Any) -> Any:
     return jax.tree.map(np.add, host(a), host(b))
 
 
-def _add_chunks(
-    kernel: Kernel, model: Model, point: Any, chunks: Iterable[tuple[Rows, int]], wait: bool = False
-) -> Any:
+def add_chunks(
+    kernel: Kernel, model: Model, point: Any, chunks: Iterable[tuple[Rows, int]], done: Callable[[int], None],
+    wait: str = "never",
+) -> Any:  # fmt: skip
+    """The value of some chunks, not finished; None if there are none.
+
+    `done` is told the rows of each. `wait` for the value at the "end", or after "each" chunk, whose memory is then
+    free again.
+    """
     total = None
     for rows, count in chunks:
         if total is None:
             # Shapes come from a trace that is kept, so that no pass makes another.
             total = kernel.zero(_shape.eval_shape(kernel, model, point, rows))
         total = _add(kernel, model, point, rows, np.int32(count), block_rows(model, rows), total)
-    return jax.block_until_ready(total) if wait else total
+        if wait == "each":
+            jax.block_until_ready(total)
+        done(count)
+    return jax.block_until_ready(total) if wait == "end" else total
 
 
 def pad(rows: Rows, size: int) -> Rows:

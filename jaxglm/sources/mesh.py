@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
 from jaxglm.precision import host
+from jaxglm.progress import begin_pass
 from jaxglm.sources.base import Source, block_rows, bucket, cut, filled, pad, reduce_rows, stored_type
 
 AXIS = "rows"
@@ -39,7 +40,10 @@ class MeshSource(Source):
         return cls(_placed(pad(rows, share * len(devices)), mesh), mesh, n)
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
-        return _reduce(kernel, self._mesh, model, point, self._rows)
+        done = begin_pass(self.n_rows)
+        value = _reduce(kernel, self._mesh, model, point, self._rows)
+        done(self.n_rows)
+        return value
 
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
         yield cut(host(_map(kernel, self._mesh, model, point, self._rows)), 0, self.n_rows)

@@ -3,51 +3,118 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
-from jaxglm.precision import host
-from jaxglm.sources.arrays import rechunk
-from jaxglm.sources.base import Source, bucket, chunk_rows, cut, map_chunk, pad, reduce_chunks, to_device
+from jaxglm.precision import host, in_threads, threads
+from jaxglm.progress import begin_pass
+from jaxglm.sources.arrays import ArraySource
+from jaxglm.sources.base import (
+    Source,
+    add_chunks,
+    bucket,
+    chunk_rows,
+    cut,
+    filled,
+    finish,
+    map_chunk,
+    reduce_chunks,
+    to_device,
+)
+from jaxglm.sources.packing import Chunk, Packer
+from jaxglm.sources.prefetch import Prefetch, dealt
+from jaxglm.sources.thinning import Thinning
+
+#: Rows up to which a pass is a single call.
+_FEW_ROWS = 2**13
 
 
 class StreamSource(Source):
     """A callable that yields host rows anew at every pass.
 
+    A thread reads, lays the rows into chunks of one shape and places them on the device, a few chunks ahead of the
+    threads that compute: one a core on a CPU, to which chunks are dealt out in turn, so that sums do not depend on
+    which of them is faster. Memory is a few chunks whatever n is.
+
     Parameters
     ----------
     blocks : callable () -> iterator of Rows
-        Blocks of any length, the same rows in the same order at every call.
+        Blocks of any length, the same rows in the same order at every call; called and run in a thread of its own.
+        Arrays that NumPy cannot write to and does not own (those of Arrow, polars, a file mapped for reading) are read
+        where they lie, all others are copied before the next block is asked for.
     n_rows : int
+        Not less than there are.
     chunk : int, optional
-        Rows of a chunk; memory is a few chunks whatever n is.
+        Most rows of a chunk, by default as many as suit the device.
     """
+
+    read_anew = True
 
     def __init__(self, blocks: Callable[[], Iterator[Rows]], n_rows: int, chunk: int | None = None):
         self._blocks = blocks
+        self._changes: tuple[Callable[[Rows, int, int], Rows], ...] = ()
+        self._fixed = chunk is not None
         self.n_rows = n_rows
         self.chunk = min(chunk or chunk_rows(), bucket(n_rows))
 
-    def _chunks(self) -> Iterator[tuple[Rows, int]]:
-        for block in rechunk(self._blocks(), self.chunk):
-            yield to_device(pad(block, self.chunk)), len(block.y)
+    def _chunks(self, packer: Packer) -> Iterator[Chunk]:
+        """The chunks of a pass, in the order of the rows."""
+        start = 0
+        for chunk in packer.chunks(self._blocks()):
+            stop = start + chunk.count
+            for change in self._changes:
+                chunk = chunk._replace(rows=change(chunk.rows, start, stop))
+            yield chunk
+            start = stop
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
-        return reduce_chunks(kernel, model, point, self._chunks())
+        packer = Packer(self.chunk, self._fixed)
+        if self.n_rows <= min(self.chunk, _FEW_ROWS):
+            return reduce_chunks(kernel, model, point, [(c.rows, c.count) for c in self._chunks(packer)])
+
+        done = begin_pass(self.n_rows)
+
+        def add(chunks: Iterator[Chunk]) -> Any:
+            return add_chunks(kernel, model, point, packer.given_back(chunks), done, "each")
+
+        lanes = min(threads(), -(-self.n_rows // self.chunk))
+        return finish(kernel, model, dealt(partial(self._chunks, packer), add, lanes))
 
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
-        for rows, count in self._chunks():
-            yield cut(host(map_chunk(kernel, model, point, rows)), 0, count)
+        def one(chunk: Chunk) -> Any:
+            return cut(host(map_chunk(kernel, model, point, chunk.rows)), 0, chunk.count)
+
+        done = begin_pass(self.n_rows)
+        # Values may be views of the memory of a chunk, which is therefore not used again.
+        with Prefetch(partial(self._chunks, Packer(self.chunk, self._fixed))) as made:
+            lane = made.lane()
+            while group := [chunk for _, chunk in zip(range(threads()), lane, strict=False)]:
+                yield from in_threads([partial(one, chunk) for chunk in group])
+                done(sum(chunk.count for chunk in group))
 
     def replace(self, change: Callable[[Rows], Rows]) -> StreamSource:
-        return StreamSource(lambda: map(change, self._blocks()), self.n_rows, self.chunk)
+        return self._changed(lambda rows, start, stop: change(rows))
 
     def beside(self, values: Any, change: Callable[[Rows, Any], Rows]) -> StreamSource:
-        def blocks() -> Iterator[Rows]:
-            start = 0
-            for block in self._blocks():
-                stop = start + len(block.y)
-                yield change(block, cut(values, start, stop))
-                start = stop
+        def changed(rows: Rows, start: int, stop: int) -> Rows:
+            return change(rows, to_device(filled(cut(values, start, stop), rows.y.shape[0])))
 
-        return StreamSource(blocks, self.n_rows, self.chunk)
+        return self._changed(changed)
+
+    def _changed(self, change: Callable[[Rows, int, int], Rows]) -> StreamSource:
+        made = StreamSource(self._blocks, self.n_rows, self.chunk)
+        made._fixed, made._changes = self._fixed, (*self._changes, change)
+        return made
+
+    def sample(self, n: int) -> ArraySource | None:
+        """About n rows or more, by a pass that computes nothing; what a fit saves by them is several passes."""
+        if self._changes:
+            return None
+        done, thinning = begin_pass(self.n_rows, "sample"), Thinning()
+        with Prefetch(self._blocks) as made:
+            for block in made.lane():
+                thinning.add(block)
+                done(len(block.y))
+        rows = thinning.rows()
+        return None if rows is None or len(rows.y) < n else ArraySource.from_rows(rows, owned=True)

@@ -125,6 +125,15 @@ EXPECTED = {
         ],
         ["insurance_tariff.png", "insurance_check.png"],
     ),
+    "bigger_than_memory.py": (
+        [
+            "10 files with 100,000 parcels,",
+            "1 sample,",
+            "of 1,500 MB allowed.",
+            "The largest error is",
+        ],
+        [],
+    ),
     "thousand_stores.py": (
         [
             "log(price) 998 -3.3492 -2.1421 -1.8201 -1.4833",
@@ -137,7 +146,10 @@ EXPECTED = {
     ),
 }
 #: What else is said to an example.
-ARGUMENTS = {"insurance.py": ["--policies", "60000"]}
+ARGUMENTS = {
+    "bigger_than_memory.py": ["--megabytes", "4", "--limit", "1500"],
+    "insurance.py": ["--policies", "60000"],
+}
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

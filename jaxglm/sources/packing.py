@@ -1,0 +1,148 @@
+"""Blocks of rows of any length, laid into chunks of one shape on the device."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxglm.kernels import Rows
+from jaxglm.precision import aligned_empty
+from jaxglm.sources.base import chunk_rows, stored_type
+from jaxglm.sources.storage import ALIGNMENT, row_bytes
+
+
+class Chunk(NamedTuple):
+    """Rows on the device, filled up to the common shape with copies of the first one that weigh nothing.
+
+    Attributes
+    ----------
+    rows : Rows
+    count : int
+        Rows of the data among them; they come first.
+    buffers : arrays of the host that the rows may lie in, by leaf
+    """
+
+    rows: Rows
+    count: int
+    buffers: dict[int, np.ndarray]
+
+
+class Packer:
+    """Lays the blocks of a pass into chunks, in the order of the rows, in memory that is used again.
+
+    On a CPU long stretches of arrays that nobody can write to are not copied if they start where the device can read
+    them; so that they do, what is left of a block is then a chunk of its own.
+
+    Parameters
+    ----------
+    size : int
+        Rows of a chunk.
+    fixed : bool
+        Whether they are as many however wide the rows are.
+    """
+
+    def __init__(self, size: int, fixed: bool = True):
+        self.size, self._fixed = size, fixed
+        self._in_place = jax.default_backend() == "cpu"
+        self._free: dict[int, deque[np.ndarray]] = defaultdict(deque)
+        self._ones: jax.Array | None = None
+
+    def chunks(self, blocks: Iterator[Rows]) -> Iterator[Chunk]:
+        """The chunks of a pass."""
+        buffers: dict[int, np.ndarray] = {}
+        held = 0
+        for block in blocks:
+            if not self._fixed:
+                self.size, self._fixed = min(self.size, chunk_rows(row_bytes(block))), True
+            leaves, structure = _leaves(block)
+            m, start = len(block.y), 0
+            if held and self._in_place and m >= self.size and any(map(_lasting, leaves)):
+                yield self._padded(buffers, held, structure)
+                buffers, held = {}, 0
+            while start < m:
+                if not held and m - start >= self.size:
+                    yield self._whole(leaves, structure, start)
+                    start += self.size
+                    continue
+                stop = min(start + self.size - held, m)
+                for k, leaf in enumerate(leaves):
+                    if not held:
+                        buffers[k] = self._buffer(k, leaf)
+                    buffers[k][held : held + stop - start] = leaf[start:stop]
+                held, start = held + stop - start, stop
+                if held == self.size:
+                    yield self._placed(list(buffers.values()), structure, held, buffers)
+                    buffers, held = {}, 0
+            # Neither the block nor views of it are kept while the next one is read.
+            del block, leaves
+        if held:
+            yield self._padded(buffers, held, structure)
+
+    def given_back(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Rows, int]]:
+        """Rows and counts of chunks, each of which has been used when the next one is asked for."""
+        for chunk in chunks:
+            yield chunk.rows, chunk.count
+            for k, buffer in chunk.buffers.items():
+                self._free[k].append(buffer)
+
+    def _buffer(self, k: int, leaf: np.ndarray) -> np.ndarray:
+        """Memory for a chunk of a leaf."""
+        try:
+            return self._free[k].pop()
+        except IndexError:
+            return aligned_empty((self.size, *leaf.shape[1:]), stored_type(leaf))
+
+    def _whole(self, leaves: list[np.ndarray], structure: Any, start: int) -> Chunk:
+        """A chunk out of one block."""
+        buffers, made = {}, []
+        for k, leaf in enumerate(leaves):
+            part = leaf[start : start + self.size]
+            if self._in_place and _readable(part) and _lasting(leaf):
+                made.append(part)
+                continue
+            if leaf.strides == (0,) and leaf[0] == 1.0:
+                made.append(self._all_ones(leaf))
+                continue
+            buffers[k] = self._buffer(k, leaf)
+            buffers[k][...] = part
+            made.append(buffers[k])
+        return self._placed(made, structure, self.size, buffers)
+
+    def _all_ones(self, leaf: np.ndarray) -> jax.Array:
+        if self._ones is None:
+            ones = aligned_empty((self.size,), stored_type(leaf))
+            ones[...] = 1.0
+            self._ones = jax.device_put(ones)
+        return self._ones
+
+    def _padded(self, buffers: dict[int, np.ndarray], count: int, structure: Any) -> Chunk:
+        for buffer in buffers.values():
+            buffer[count:] = buffer[0]
+        jax.tree.unflatten(structure, list(buffers.values())).freq[count:] = 0.0
+        return self._placed(list(buffers.values()), structure, count, buffers)
+
+    def _placed(self, leaves: list[Any], structure: Any, count: int, buffers: dict[int, np.ndarray]) -> Chunk:
+        return Chunk(jax.device_put(jax.tree.unflatten(structure, leaves)), count, buffers)
+
+
+def _leaves(block: Rows) -> tuple[list[np.ndarray], Any]:
+    leaves, structure = jax.tree.flatten(block)
+    return [np.asarray(leaf) for leaf in leaves], structure
+
+
+def _readable(a: np.ndarray) -> bool:
+    """Whether a device that is a CPU can read the array where it lies."""
+    return a.flags.c_contiguous and a.dtype == stored_type(a) and not a.ctypes.data % ALIGNMENT
+
+
+def _lasting(a: np.ndarray) -> bool:
+    """Whether nobody will write to the memory of an array: NumPy must not, and does not own it."""
+    if a.flags.writeable:
+        return False
+    while isinstance(a.base, np.ndarray):
+        a = a.base
+    return a.base is not None and not a.flags.writeable

@@ -1,0 +1,398 @@
+"""Rows read ahead in a thread: order, ends, errors, memory, samples, progress."""
+
+import sys
+import threading
+import time
+import tracemalloc
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+import source_models
+
+import jaxglm as jg
+from jaxglm import precision, progress
+from jaxglm.kernels import Newton, Observed, Point, Rows, Survey
+from jaxglm.sources import ArraySource, StreamSource, base, packing, stream, thinning
+from jaxglm.sources.prefetch import Prefetch, dealt
+
+N = 1000
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    """Whatever happens in a test, nothing of ours runs after it."""
+    yield
+    assert not [t.name for t in threading.enumerate() if t.name == "jaxglm-prefetch"]
+
+
+@pytest.fixture
+def three(monkeypatch):
+    """As on a machine with three cores."""
+    monkeypatch.setattr(stream, "threads", lambda: 3)
+
+
+def counting(end, seen, broken=None):
+    """Numbers up to `end`; `seen` is told which were made, and that the iterator was closed."""
+    try:
+        for i in range(end):
+            if i == broken:
+                raise ValueError("the disk is gone")
+            seen.append(i)
+            yield i
+    finally:
+        seen.append("closed")
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_items_are_dealt_out_in_turn(lanes):
+    seen = []
+    found = dealt(lambda: counting(20, seen), list, lanes)
+    assert found == [list(range(k, 20, lanes)) for k in range(lanes)] and seen == [*range(20), "closed"]
+
+
+def test_no_more_is_made_ahead_than_allowed():
+    seen = []
+    with Prefetch(lambda: counting(100, seen), ahead=3) as made:
+        lane = made.lane()
+        assert next(lane) == 0
+        time.sleep(0.05)
+        # One was taken, three wait, one is held until there is room.
+        assert len(seen) <= 5
+    assert seen[-1] == "closed" and len(seen) <= 6
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_an_error_of_the_iterator_is_raised_where_it_is_read(lanes):
+    seen = []
+    with pytest.raises(ValueError, match="the disk is gone") as caught:
+        dealt(lambda: counting(20, seen, broken=7), list, lanes)
+    assert any(entry.name == "counting" for entry in caught.traceback) and seen[-1] == "closed"
+    with pytest.raises(ZeroDivisionError):
+        dealt(lambda: 1 / 0, list, lanes)
+
+
+@pytest.mark.parametrize("reader", [0, 2])
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_of_a_reader_stops_all(reader, error):
+    seen = []
+
+    def consume(items):
+        for i in items:
+            if i == reader + 3:
+                raise error("enough")
+
+    with pytest.raises(error, match="enough"):
+        dealt(lambda: counting(10**6, seen), consume, 3)
+    assert seen[-1] == "closed" and len(seen) < 100
+
+
+def test_the_thread_has_the_precision_of_its_reader(x64):
+    with Prefetch(lambda: (jax.numpy.ones(1).dtype for _ in range(1))) as made:
+        assert list(made.lane()) == ["float64"]
+
+
+def blocks_of(rows, size):
+    return [base.cut(rows, start, min(start + size, len(rows.y))) for start in range(0, len(rows.y), size)]
+
+
+def numbers(n=N, width=3):
+    rng = np.random.default_rng(5)
+    x = tuple(rng.normal(size=n) for _ in range(width))
+    return Rows(x=(((), x),), y=rng.poisson(1.0, n).astype(float), freq=np.broadcast_to(1.0, (n,)))
+
+
+def lasting(a):
+    """The same numbers in memory that nobody can write to, where the device can read it."""
+    ours = precision.aligned_empty(a.shape)
+    ours[...] = a
+    return np.frombuffer(memoryview(ours).toreadonly(), a.dtype)
+
+
+@pytest.mark.parametrize(("size", "block"), [(64, 17), (64, 64), (64, 200), (96, 500), (64, N)])
+@pytest.mark.parametrize("kept", [False, True])
+def test_chunks_hold_every_row_once_and_in_order(size, block, kept, x64):
+    rows = numbers()
+    if kept:
+        rows = rows._replace(x=jax.tree.map(lasting, rows.x), y=lasting(rows.y))
+    chunks = list(packing.Packer(size).chunks(iter(blocks_of(rows, block))))
+    assert {leaf.shape[0] for c in chunks for leaf in jax.tree.leaves(c.rows)} == {size}
+    found = [base.cut(jax.tree.map(np.asarray, c.rows), 0, c.count) for c in chunks]
+    for ours, theirs in zip(jax.tree.leaves(rows), zip(*map(jax.tree.leaves, found), strict=True), strict=True):
+        np.testing.assert_array_equal(np.concatenate(theirs), ours)
+    assert sum(float(np.sum(c.rows.freq)) for c in chunks) == N
+
+
+def test_memory_that_nobody_writes_to_is_read_where_it_lies(x64):
+    rows = numbers()
+    kept = rows._replace(x=jax.tree.map(lasting, rows.x))
+    for given, in_place in ((rows, False), (kept, True)):
+        first = next(packing.Packer(64).chunks(iter([given])))
+        place = first.rows.x[0][1][0].unsafe_buffer_pointer()
+        assert (place == given.x[0][1][0].ctypes.data) == in_place
+        assert (len(first.buffers) == 1) == in_place
+
+
+def test_memory_that_is_written_to_again_does_no_harm(three, x64):
+    """A reader that fills the same arrays with block after block, as many do."""
+    rows, model = numbers(), numeric_model()
+    want = ArraySource.from_rows(rows).reduce(Survey(), model, None)
+
+    def blocks():
+        ours = jax.tree.map(lambda a: np.empty(50, a.dtype), rows)
+        for block in blocks_of(rows, 50):
+            jax.tree.map(lambda mine, new: mine.__setitem__(slice(None), new), ours, block)
+            yield ours
+        jax.tree.map(lambda mine: mine.fill(np.nan), ours)
+
+    found = StreamSource(blocks, N, 64).reduce(Survey(), model, None)
+    np.testing.assert_allclose(found.gram, want.gram, rtol=1e-12)
+
+
+def numeric_model():
+    from jaxglm import families
+    from jaxglm.design import Columns, Constant, Layout, Split
+    from jaxglm.kernels import Model
+
+    return Model(families.Poisson(), Layout((Split((Constant(), Columns(3)), ((0,), (1, 2, 3))),)))
+
+
+def point(p=4):
+    return Point(np.linspace(-0.1, 0.1, p), np.asarray(False), None, np.asarray(0.4))
+
+
+def test_sums_do_not_depend_on_which_thread_is_faster(three, monkeypatch, x64):
+    monkeypatch.setattr(stream, "_FEW_ROWS", 0)
+    rows, model, rng = numbers(), numeric_model(), np.random.default_rng(1)
+    found = []
+    for _ in range(3):
+        kernel_add = base._add
+
+        def add(*arguments, kernel_add=kernel_add):
+            time.sleep(rng.uniform(0, 2e-3))
+            return kernel_add(*arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(base, "_add", add)
+            found.append(StreamSource(lambda: iter(blocks_of(rows, 70)), N, 64).reduce(Newton(), model, point()))
+    for other in found[1:]:
+        jax.tree.map(np.testing.assert_array_equal, other, found[0])
+
+
+def test_another_length_meets_compiled_code(three, x64):
+    model = numeric_model()
+
+    def run(n, block):
+        return StreamSource(lambda: iter(blocks_of(numbers(n), block)), n, 64).reduce(Newton(), model, point())
+
+    run(40_000, 1000)
+    before = base._add._cache_size()
+    assert float(run(33_333, 777).size) > 0 and base._add._cache_size() == before
+
+
+def test_a_pass_takes_nothing_from_the_device_before_its_end(three, monkeypatch, x64):
+    monkeypatch.setattr(stream, "_FEW_ROWS", 0)
+    calls = []
+    monkeypatch.setattr(base, "host", lambda tree: calls.append(threading.current_thread()) or precision.host(tree))
+    source = StreamSource(lambda: iter(blocks_of(numbers(), 70)), N, 64)
+    model, at = jax.device_put((numeric_model(), point()))
+    with jax.transfer_guard_device_to_host("disallow"):
+        source.reduce(Newton(), model, at)
+    # Two sums of three threads are added to the first, and the result is finished: all in the calling thread.
+    assert len(calls) == 5 and set(calls) == {threading.current_thread()}
+
+
+def test_an_end_before_the_last_row_closes_the_data(three, x64):
+    closed = []
+
+    def blocks():
+        try:
+            yield from blocks_of(numbers(20_000), 100)
+        finally:
+            closed.append(True)
+
+    source = StreamSource(blocks, 20_000, 64)
+    for values in source.iterate(Observed(), numeric_model(), None):
+        assert len(jax.tree.leaves(values)[0]) == 64
+        break
+    assert closed == [True]
+
+
+def test_errors_of_the_data_come_through_a_fit(three):
+    def frames():
+        yield pd.DataFrame({"y": [1.0, 2.0, 3.0], "x": [0.0, 1.0, 3.0]})
+        if frames.calls:
+            raise OSError("connection lost")
+        frames.calls += 1
+
+    frames.calls = 0
+    with pytest.raises(OSError, match="connection lost") as caught:
+        jg.glm("y ~ x", frames, "poisson")
+    assert any(entry.name == "frames" for entry in caught.traceback)
+
+
+def test_memory_is_a_few_chunks(three, x64):
+    """A hundred chunks pass; NumPy's memory never holds more than a dozen."""
+    size, count, model = 4096, 100, numeric_model()
+    block = numbers(size)
+
+    def blocks():
+        for _ in range(count):
+            yield jax.tree.map(np.array, block)
+
+    source = StreamSource(blocks, size * count, size)
+    source.reduce(Newton(), model, point())
+    tracemalloc.start()
+    try:
+        source.reduce(Newton(), model, point())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 14 * size * 5 * 8
+
+
+def thinned(n, most, block=997, codes=None):
+    kept = thinning.Thinning(most)
+    for start in range(0, n, block):
+        y = np.arange(start, min(start + block, n), dtype=float)
+        x = (y, y) if codes is None else (y, codes[start : start + block])
+        kept.add(Rows(x=(x,), y=y, freq=np.broadcast_to(1.0, y.shape)))
+    return kept.rows()
+
+
+@pytest.mark.parametrize("block", [1, 997, 50_000])
+def test_a_sample_is_spread_over_rows_whose_number_nobody_knew(block):
+    found = thinned(50_000 if block > 1 else 3000, 1024 if block > 1 else 64, block)
+    step = 64
+    np.testing.assert_array_equal(found.y // step, np.arange(len(found.y)))
+    np.testing.assert_array_equal(found.x[0][0], found.y)
+    # Places within the stretches look uniform: their mean is that of 0 to 63 within 4 standard errors.
+    assert abs(np.mean(found.y % step) - 31.5) < 4 * 18.5 / np.sqrt(len(found.y))
+
+
+def test_a_sample_has_rows_of_rare_levels():
+    n = 40_000
+    codes = np.zeros(n, np.int32)
+    codes[np.random.default_rng(0).choice(n, 500, replace=False)] = 1
+    codes[-3:] = 2
+    found = thinned(n, 1024, codes=codes)
+    counts = np.bincount(found.x[0][1])
+    assert counts[1] >= thinning.ROWS_OF_A_LEVEL and counts[2] == 3 and 600 < counts[0] < 1100
+    assert np.all(np.diff(found.y) > 0)
+
+
+def test_no_sample_of_few_rows():
+    assert thinned(1000, 10**6) is None
+
+
+def test_a_fit_to_a_stream_begins_with_a_sample(three):
+    """The same estimates as from memory, in few passes, with a level that hardly any row has."""
+    rng = np.random.default_rng(3)
+    n = 60_000
+    f = rng.choice(list("abcd"), n, p=[0.5, 0.3, 0.1985, 0.0015])
+    data = pd.DataFrame({"x": rng.normal(size=n), "f": f})
+    data["y"] = rng.poisson(np.exp(0.2 + 0.4 * data["x"] + 0.5 * (f == "b")))
+    readings = []
+
+    def frames():
+        readings.append(1)
+        return (data.iloc[start : start + 9_999] for start in range(0, n, 9_999))
+
+    streamed, whole = jg.glm("y ~ x + f", frames, "poisson"), jg.glm("y ~ x + f", data, "poisson")
+    passes = streamed.n_passes
+    assert passes["sample"] == passes["closing"] == 1 and "survey" not in passes
+    # One more reading has learned the levels.
+    assert sum(passes.values()) == len(readings) - 1 <= 6
+    assert np.max(np.abs(streamed.params - whole.params) / whole.bse) < 1e-7
+    np.testing.assert_allclose(streamed.bse, whole.bse, rtol=2e-8)
+    np.testing.assert_allclose(streamed.llf, whole.llf, rtol=1e-10)
+
+
+class Recorded:
+    """Stands for a bar of tqdm."""
+
+    made: list["Recorded"] = []
+
+    def __init__(self, total, initial, **options):
+        self.events = [("total", total), ("options", options)]
+        self.n = initial
+        Recorded.made.append(self)
+
+    def update(self, count):
+        self.n += count
+
+    def reset(self, total):
+        self.events.append(("pass", self.n, total))
+        self.n = 0
+
+    def set_description_str(self, text, refresh):
+        self.events.append(("description", text))
+
+    def set_postfix_str(self, text):
+        self.events.append(("postfix", text))
+
+    def close(self):
+        self.events.append(("closed", self.n))
+
+
+@pytest.fixture
+def bars(monkeypatch):
+    """The bars that are opened."""
+    monkeypatch.setattr(Recorded, "made", [])
+    monkeypatch.setitem(sys.modules, "tqdm.auto", SimpleNamespace(tqdm=Recorded))
+    return Recorded.made
+
+
+SMALL = pd.DataFrame({"y": [1.0, 2, 4, 3, 6, 5], "x": np.arange(6.0)})
+
+
+def test_progress_shows_passes_rows_and_steps(bars):
+    res = jg.glm("y ~ x", lambda: iter([SMALL[:4], SMALL[4:]]), "poisson", progress=True)
+    (bar,) = bars
+    descriptions = [event[1] for event in bar.events if event[0] == "description"]
+    assert descriptions == [f"pass {i + 1}" for i in range(sum(res.n_passes.values()))]
+    # Every pass ends with all six rows.
+    assert [event[1] for event in bar.events if event[0] == "pass"][1:] == [6] * (len(descriptions) - 1)
+    assert bar.events[-1] == ("closed", 6)
+    steps = [event[1] for event in bar.events if event[0] == "postfix"]
+    assert steps[0] == "" and all(word in steps[-1] for word in ("step of ", "e-", " standard errors"))
+
+
+def test_progress_is_off_for_short_work_and_on_for_long(bars, monkeypatch):
+    pieces = lambda: iter([SMALL[:4], SMALL[4:]])  # noqa: E731
+    jg.glm("y ~ x", pieces, "poisson")
+    jg.fit(SMALL[["x"]], SMALL["y"], "poisson")
+    assert not bars
+    monkeypatch.setattr(progress, "PATIENCE_OF_A_FIT", 0.0)
+    jg.glm("y ~ x", SMALL, "poisson")
+    jg.glm("y ~ x", pieces, "poisson", progress=False)
+    assert not bars
+    jg.glm("y ~ x", pieces, "poisson")
+    jg.fit(SMALL[["x"]], SMALL["y"], "poisson", progress=True)
+    assert len(bars) == 2
+
+
+def test_progress_says_what_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(jg.errors.MissingExtraError, match=r"jaxglm\[progress\]"):
+        jg.glm("y ~ x", SMALL, "poisson", progress=True)
+    with pytest.raises(jg.InputError, match="progress must be"):
+        jg.glm("y ~ x", SMALL, "poisson", progress="yes")
+
+
+def test_models_of_other_rows_come_with_the_stream(three, monkeypatch, x64):
+    """What is changed after what was put beside keeps its order, on chunks that threads share."""
+    monkeypatch.setattr(stream, "_FEW_ROWS", 0)
+    rows = source_models.rows(source_models.MODELS["gaussian"])
+    model = source_models.model("gaussian")
+    values = np.arange(source_models.N, dtype=float)
+
+    def changed(source):
+        source = source.replace(lambda r: r._replace(y=2.0 * r.y))
+        source = source.beside(values, lambda r, v: r._replace(y=r.y + v))
+        return source.replace(lambda r: r._replace(y=3.0 * r.y)).map_rows(Observed(), model, None)
+
+    found = changed(StreamSource(lambda: iter(blocks_of(rows, 33)), source_models.N, 40))
+    jax.tree.map(np.testing.assert_allclose, found, changed(ArraySource.from_rows(rows)))
