@@ -63,6 +63,9 @@ class Source(ABC):
         """About n rows spread over all of them, in memory; None where that would take a pass."""
         return None
 
+    #: Whether the rows are at hand, and not made again at every pass.
+    in_memory: bool = True
+
     #: Whether some of the memory that is read belongs to the user, who may change it.
     aliased: bool = False
 

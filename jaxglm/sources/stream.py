@@ -23,6 +23,8 @@ class StreamSource(Source):
         Rows of a chunk; memory is a few chunks whatever n is.
     """
 
+    in_memory = False
+
     def __init__(self, blocks: Callable[[], Iterator[Rows]], n_rows: int, chunk: int | None = None):
         self._blocks = blocks
         self.n_rows = n_rows
