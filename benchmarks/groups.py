@@ -1,16 +1,23 @@
 """Many groups.
 
 One logistic regression a group from one frame, against a loop of statsmodels over arrays that are ready; groups of very
-different sizes against equal ones; time against the number of groups.
+different sizes against equal ones; time and memory against the number of groups.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
+import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import harness
+import memory
 import numpy as np
 import pandas as pd
 from harness import Answer, Record
@@ -19,6 +26,8 @@ GROUPS, LENGTH, COLUMNS = 10_000, 200, 4
 ROWS = GROUPS * LENGTH
 #: Groups for the peer, which takes a millisecond for each.
 FEW = 1_000
+#: Groups where there are very many, and their rows.
+MANY, SHORT = 100_000, 40
 
 
 def frame(sizes: np.ndarray, seed: int = 0) -> pd.DataFrame:
@@ -67,8 +76,9 @@ def records(scale: float = 1.0, repeats: int = 3) -> Iterator[Record]:
         "statsmodels", peer_n=few * LENGTH, floor=30.0, aim=60.0, note="GLM(...).fit() in a loop over ready arrays",
     )  # fmt: skip
     yield harness.race(case, partial(ours, df), partial(statsmodels_loop, arrays), repeats, partial(ours, df, few))
-    yield _skewed(df, groups, repeats)
-    yield _linear(scale, repeats)
+    yield _skewed(scale, repeats)
+    yield from _linear(scale, repeats)
+    yield _memory(scale)
 
 
 def _seconds(df: pd.DataFrame, repeats: int) -> float:
@@ -81,38 +91,63 @@ def _timed(df: pd.DataFrame) -> float:
     return time.perf_counter() - start
 
 
-def _skewed(equal: pd.DataFrame, groups: int, repeats: int) -> Record:
-    """Sizes from 5 to 5,000 and about as many rows; very small groups of them are separated."""
-    import warnings
-
-    sizes = np.exp(np.random.default_rng(1).uniform(np.log(5), np.log(5000), groups))
-    few = np.maximum(sizes * LENGTH * groups / sizes.sum(), 5).astype(int)
-    df = frame(few, seed=1)
+def _skewed(scale: float, repeats: int) -> Record:
+    """Sizes from 5 to 5,000, half of them below 10, and as many rows; very small groups of them are separated."""
+    groups = max(int(MANY * scale), 1_000)
+    # Pareto's law of exponent 1: large groups hold as many rows as small ones.
+    sizes = np.minimum(5.0 / (1.0 - np.random.default_rng(1).random(groups)), 5000.0).astype(int)
+    skewed, plain = frame(sizes, seed=1), frame(np.full(groups, round(sizes.mean())))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        skewed, plain = _seconds(df, repeats), _seconds(equal, repeats)
-    ratio = (skewed / len(df)) / (plain / len(equal))
+        slow, fast = _seconds(skewed, repeats), _seconds(plain, repeats)
+    ratio = (slow / len(skewed)) / (fast / len(plain))
     return Record(
-        "groups.skewed.jaxglm", "groups of 5 to 5,000 rows, time a row against equal groups", len(df), COLUMNS,
-        "jaxglm", sense="at most", floor=2.0, aim=1.3, ours=skewed, theirs=plain, ratio=ratio,
+        "groups.skewed.jaxglm", "groups of 5 to 5,000 rows, time a row against equal groups", len(skewed), COLUMNS,
+        "jaxglm", sense="at most", floor=2.0, aim=1.3, ours=slow, theirs=fast, ratio=ratio,
     )  # fmt: skip
 
 
-def _linear(scale: float, repeats: int) -> Record:
-    """Time a group at many groups against that at few; 1 is linear."""
-    few, many = max(int(1_000 * scale), 100), max(int(100_000 * scale), 1_000)
-    length = 40
-    small, large = frame(np.full(few, length)), frame(np.full(many, length))
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        one, all_ = _seconds(small, repeats) / few, _seconds(large, 1) / many
-    return Record(
-        "groups.linear.jaxglm", f"time a group, {many:,} against {few:,} groups of {length} rows", many * length,
-        COLUMNS, "jaxglm", sense="at most", floor=1.5, ours=all_, theirs=one, ratio=all_ / one,
+def _memory(scale: float) -> Record:
+    """Peak memory of a process against its data."""
+    groups = max(int(MANY * scale), 1_000)
+    case = Record(
+        "groups.memory", f"peak memory with the data, groups of {SHORT} rows", groups * SHORT, COLUMNS, "the data",
+        sense="at most", floor=2.0, aim=1.5, unit="MB",
+        note="resident memory of a process that has fitted groups before",
     )  # fmt: skip
+    done = subprocess.run([sys.executable, __file__, "--measure", str(groups)], capture_output=True, text=True)
+    if done.returncode:
+        return replace(case, failed=(done.stderr.strip().splitlines() or ["no message"])[-1][:200])
+    extra, size = json.loads(done.stdout.splitlines()[-1])
+    return replace(case, ours=(size + extra) / 1e6, theirs=size / 1e6, ratio=(size + extra) / size)
+
+
+def measure(groups: int) -> None:
+    """Print bytes: the extra peak of many fits, and the size of their frame."""
+    ours(frame(np.full(2_000, SHORT)))
+    df = frame(np.full(groups, SHORT))
+    before = memory.reset_peak()
+    ours(df)
+    print(json.dumps([memory.peak() - before, int(df.memory_usage(index=False).sum())]))
+
+
+def _linear(scale: float, repeats: int) -> Iterator[Record]:
+    """Time a group of each decade against the one before; 1 is linear."""
+    seconds = {}
+    for groups in (max(int(MANY * scale * share), 100) for share in (0.01, 0.1, 1.0)):
+        df = frame(np.full(groups, SHORT))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            seconds[groups] = _seconds(df, repeats if groups < MANY else 1) / groups
+    for few, many in pairwise(seconds):
+        yield Record(
+            f"groups.linear.{many:.0e}".replace("e+0", "e"),
+            f"time a group, {many:,} against {few:,} groups of {SHORT} rows", many * SHORT, COLUMNS, "jaxglm",
+            sense="at most", floor=1.5, ours=seconds[many], theirs=seconds[few], ratio=seconds[many] / seconds[few],
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        raise SystemExit(measure(int(sys.argv[2])))
     raise SystemExit(harness.main(records, __doc__, ROWS))

@@ -35,21 +35,21 @@ def measure(family: str, n: int) -> None:
     """Print bytes: the extra peak of one fit, and the size of X."""
     peers.jaxglm(family, *columns(family, WARM, COLUMNS))
     X, y = columns(family, n, COLUMNS)
-    before = _reset_peak()
+    before = reset_peak()
     peers.jaxglm(family, X, y)
-    print(json.dumps([_peak() - before, X.nbytes]))
+    print(json.dumps([peak() - before, X.nbytes]))
 
 
-def _reset_peak() -> float:
+def reset_peak() -> float:
     """Forget the peak where the system allows it (Linux); the memory in use, or else the peak so far."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         pass
-    return _peak()
+    return peak()
 
 
-def _peak() -> float:
+def peak() -> float:
     """Peak resident memory in bytes."""
     try:
         status = Path("/proc/self/status").read_text()
@@ -57,8 +57,8 @@ def _peak() -> float:
     except (OSError, StopIteration):
         import resource  # not on Windows
 
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return float(peak) if sys.platform == "darwin" else 1024.0 * peak
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return float(most) if sys.platform == "darwin" else 1024.0 * most
 
 
 def records(scale: float = 1.0, repeats: int = 3) -> Iterator[Record]:

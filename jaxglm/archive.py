@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -103,13 +103,13 @@ def path_of(target: Any, method: str) -> str:
         ) from None
 
 
-def read(target: Any, form: str, version: int) -> tuple[dict[str, Any], list[np.ndarray]]:
+def read(target: Any, forms: Mapping[str, int]) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Manifest and arrays of a file, or of a binary file object from where it stands.
 
     Parameters
     ----------
-    form, version : str, int
-        What the file has to be, and the newest version of it that is understood.
+    forms : dict of str to int
+        What the file may be, and the newest version of each that is understood.
 
     Raises
     ------
@@ -122,13 +122,13 @@ def read(target: Any, form: str, version: int) -> tuple[dict[str, Any], list[np.
         content = target.read()
         if not isinstance(content, bytes):
             raise InputTypeError("the file object gives text; open the file in binary mode, 'rb'")
-        return _read(BytesIO(content), form, version, "the file object")
+        return _read(BytesIO(content), forms, "the file object")
     path = path_of(target, "read")
     with open(path, "rb") as stream:
-        return _read(stream, form, version, path)
+        return _read(stream, forms, path)
 
 
-def _read(stream: BinaryIO, form: str, version: int, name: str) -> tuple[dict[str, Any], list[np.ndarray]]:
+def _read(stream: BinaryIO, forms: Mapping[str, int], name: str) -> tuple[dict[str, Any], list[np.ndarray]]:
     head = stream.read(len(_MAGIC))
     if not head:
         raise StorageError(f"{name} is empty (a file object that was just written needs seek(0) first)")
@@ -138,7 +138,7 @@ def _read(stream: BinaryIO, form: str, version: int, name: str) -> tuple[dict[st
         with zipfile.ZipFile(stream) as archive:
             entries = _entries(archive, stream.seek(0, os.SEEK_END))
             manifest = json.loads(archive.read(MANIFEST), parse_constant=_refuse)
-            _check_version(manifest, form, version)
+            _check_version(manifest, forms)
             arrays = [_array(archive.read(entry)) for entry in entries]
     except StorageError as problem:
         raise StorageError(f"{name}: {problem}") from problem
@@ -170,9 +170,11 @@ def _refuse(word: str) -> None:
     raise StorageError(f"{word} is no number of JSON; the manifest is damaged")
 
 
-def _check_version(manifest: Any, form: str, version: int) -> None:
-    if not isinstance(manifest, dict) or manifest.get("format") != form:
+def _check_version(manifest: Any, forms: Mapping[str, int]) -> None:
+    form = manifest.get("format") if isinstance(manifest, dict) else None
+    if not isinstance(form, str) or form not in forms:
         raise StorageError("this is no file that Results.save() wrote")
+    version = forms[form]
     found = manifest.get("version")
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise StorageError(f"its version is {found!r}; it is damaged")

@@ -12,13 +12,15 @@ import pandas as pd
 
 from jaxglm import resolve
 from jaxglm.api import options_of
-from jaxglm.errors import ConvergenceWarning, DataError, InputError, InputTypeError, row_count
-from jaxglm.groups import Segments, Work, fit_groups
+from jaxglm.batched import Segments, Work
+from jaxglm.errors import ConvergenceWarning, DataError, DataWarning, InputTypeError, row_count
+from jaxglm.groups import fit_groups
 from jaxglm.intake import Beside, FormulaIntake
 from jaxglm.intake.base import Taken
 from jaxglm.kernels import Model
 from jaxglm.progress import Bar
 from jaxglm.results.grouped import GroupedResults
+from jaxglm.results.grouped_storage import keys_of
 from jaxglm.results.labels import Labels, as_text
 
 
@@ -63,9 +65,10 @@ def glm_groups(
     link, offset, exposure, trials, freq_weights, var_weights, prob_weights, aux, solver, information, start, tol,
     max_iter, use_t, missing, functions
         As in :func:`jaxglm.glm`; they hold for every group.
-    cov : {"nonrobust", "HC0", "HC1", "HC2", "HC3", "survey"}, optional
-        As in :func:`jaxglm.glm`. With "HC2" and "HC3" groups are fitted one by one. Clusters and times belong to one
-        group: ``grp[key].with_cov(jg.Cluster(...))``.
+    cov : {"nonrobust", "HC0", "HC1", "HC2", "HC3", "survey"}, Cluster or HAC, optional
+        As in :func:`jaxglm.glm`, for each group by itself: clusters are those within it, times order its rows. With
+        HAC, and with ``Cluster(..., fix=True)`` of several ways, groups are fitted one by one. A group that cannot
+        have the covariance (all its rows in one cluster) has NaN standard errors, and a warning says why.
     progress : bool, optional
         Show a bar, which needs tqdm; by default only where the work takes more than a second and tqdm is installed.
 
@@ -105,11 +108,6 @@ def glm_groups(
     )
     resolve.choice("missing", missing, ("drop", "raise"))
     estimator = resolve.covariance(cov, beside.weights)
-    if estimator.reads_beside:
-        raise InputError(
-            "clusters and times belong to one group; leave out cov=, and ask one group: "
-            "grp[key].with_cov(...) takes jg.Cluster and jg.HAC"
-        )
     names = _names(by, data)
     intake, taken = FormulaIntake.learn(formula, data, family, beside, missing, functions)
     options = resolve.options(
@@ -118,10 +116,13 @@ def glm_groups(
         precision="float64",
     )  # fmt: skip
     codes, keys, intake, taken = _group(intake, taken, names)
+    segments = Segments.of(codes, len(keys))
+    read = _Codes(intake.codes) if estimator.reads_beside else None
+    sets = {} if read is None else {f"set {k}": segments.within(c) for k, c in enumerate(estimator.sets(read))}
     work = Work(
-        rows=taken.rows, segments=Segments.of(codes, len(keys)), model=Model(family, intake.layout), options=options,
+        rows=taken.rows._replace(codes=sets), segments=segments, model=Model(family, intake.layout), options=options,
         estimator=estimator, has_intercept=intake.has_intercept, has_offset=intake.has_offset, natural=intake.natural,
-        name_row=taken.name_row, name_column=lambda j: f"column {as_text(intake.names[j])!r}",
+        name_row=taken.name_row, name_column=lambda j: f"column {as_text(intake.names[j])!r}", codes=read,
     )  # fmt: skip
     with Bar(len(keys), progress, " groups") as bar:
         batch, complete = fit_groups(work, bar.add)
@@ -169,12 +170,31 @@ def _group(intake: FormulaIntake, taken: Taken, names: list[str]) -> tuple[np.nd
     for factor in reversed(factors):
         rest, code = np.divmod(rest, len(factor.levels))
         levels.insert(0, [factor.levels[c] for c in code])
-    if len(names) == 1:
-        return codes, pd.Index(levels[0], name=names[0]), intake, taken
-    return codes, pd.MultiIndex.from_arrays(levels, names=names), intake, taken
+    return codes, keys_of(levels, names), intake, taken
+
+
+class _Codes:
+    """Codes of all rows, kept for as long as groups ask for their own."""
+
+    def __init__(self, codes: Callable[[Any, str], np.ndarray]):
+        self._codes, self._known = codes, {}
+
+    def __call__(self, value: Any, what: str) -> np.ndarray:
+        # An estimator keeps the values that it has, so none gets the id of another.
+        if id(value) not in self._known:
+            self._known[id(value)] = self._codes(value, what)
+        return self._known[id(value)]
 
 
 def _report(grp: GroupedResults, complete: bool) -> None:
+    gaps = grp.batch.gaps
+    if gaps:
+        first = min(gaps)
+        warnings.warn(
+            f"{len(gaps):,} of {len(grp):,} groups have estimates but no standard errors, the first of them "
+            f"{grp.keys[first]!r}: {gaps[first]}",
+            DataWarning, stacklevel=3,
+        )  # fmt: skip
     failed = grp.failed()
     if not len(failed):
         return

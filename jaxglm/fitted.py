@@ -13,6 +13,7 @@ from jaxglm.errors import DataError, Status, no_rows
 from jaxglm.kernels import Careful, FitPoint, FitSums, Kernel, Model, Statistics
 from jaxglm.precision import FLOAT64, Precision, host
 from jaxglm.solvers.information import Information
+from jaxglm.solvers.middles import ALONE
 from jaxglm.solvers.rank import Rank
 from jaxglm.sources import Source
 
@@ -127,7 +128,7 @@ class Fit:
     @property
     def alone(self) -> float:
         """Leverage that rounding cannot tell from 1, that of a row which alone determines a coefficient."""
-        return 1.0 - max(1e-10, 1e3 * self.options.precision.eps)
+        return min(ALONE, 1.0 - 1e3 * self.options.precision.eps)
 
     @property
     def active(self) -> np.ndarray:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
 
-from jaxglm.errors import DataError, DataWarning, FitError, Status
+from jaxglm.batched import Batch, Dependences, Work
+from jaxglm.errors import DataError, DataWarning, FitError, InputError, Status
 from jaxglm.fit import fit_source
-from jaxglm.fitted import Fit, Options
-from jaxglm.inference.covariance import Diagonals, Estimator, covariance
+from jaxglm.fitted import Fit
+from jaxglm.inference.covariance import Diagonals, covariance
 from jaxglm.inference.likelihood import aic, bic
-from jaxglm.kernels import Model, Rows
+from jaxglm.kernels import Matrix, Model, Rows
 from jaxglm.precision import host, in_threads, scope, threads
 from jaxglm.solvers.batch import Lane, Task, fit_tile
 from jaxglm.sources import ArraySource
@@ -31,118 +31,15 @@ _MOST_LANES_ELSEWHERE = 2**14
 #: Rows above which a group is fitted alone, which takes chunks of them and all threads.
 _LONG = 2**14
 #: Coefficients above which groups are fitted alone, since a tile holds all columns as numbers.
-_WIDE = 96
+WIDE = 96
 #: Padded rows that may be added to save the program of one more shape.
 _FEW = 2**16
 #: Evaluations after which lanes that still run are gathered in tiles of their own.
-_TURNS = 12
-_ENOUGH = 2**30
+TURNS = 12
+ENOUGH = 2**30
 #: Rows that small groups are filled up to where they are fitted alone, so that few shapes are compiled.
 _LENGTHS = (512, 4096, 2**15)
 _ENDED = (Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.NO_OVERDISPERSION)
-
-
-@dataclass(frozen=True)
-class Segments:
-    """Which rows belong to which of G groups.
-
-    Attributes
-    ----------
-    order : (n,) positions of the rows, those of a group one after the other
-    starts, counts : (G,) where a group begins in `order`, and its rows
-    """
-
-    order: np.ndarray
-    starts: np.ndarray
-    counts: np.ndarray
-
-    @classmethod
-    def of(cls, codes: np.ndarray, n_groups: int) -> Segments:
-        """From the group of each row (n,), in any order; rows keep theirs within a group."""
-        # Of numbers so short a stable sort is one by digits.
-        order = np.argsort((codes & 0xFFFF).astype(np.uint16), kind="stable")
-        for shift in range(16, int(n_groups).bit_length(), 16):
-            order = order[np.argsort((codes[order] >> shift & 0xFFFF).astype(np.uint16), kind="stable")]
-        counts = np.bincount(codes, minlength=n_groups)
-        return cls(order, np.cumsum(counts) - counts, counts)
-
-    def rows(self, group: int) -> np.ndarray:
-        """Positions of the rows of one group."""
-        start = self.starts[group]
-        return self.order[start : start + self.counts[group]]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """G fits as arrays, the groups first; NaN where there is no estimate.
-
-    Attributes
-    ----------
-    theta : (G, P), NaN where aliased
-    variances : (G, P) of the coefficients
-    active, held : (G, P) bool, see :class:`~jaxglm.fitted.Fit`
-    status, n_iter : (G,) int
-    deviance, null_deviance, pearson_chi2, scale, llf, nobs, df_resid, df_null, aic, bic : (G,)
-    messages : dict from the position of a group to why its rows cannot be used
-    """
-
-    theta: np.ndarray
-    variances: np.ndarray
-    active: np.ndarray
-    held: np.ndarray
-    status: np.ndarray
-    n_iter: np.ndarray
-    deviance: np.ndarray
-    null_deviance: np.ndarray
-    pearson_chi2: np.ndarray
-    scale: np.ndarray
-    llf: np.ndarray
-    nobs: np.ndarray
-    df_resid: np.ndarray
-    df_null: np.ndarray
-    aic: np.ndarray
-    bic: np.ndarray
-    messages: dict[int, str]
-
-    @classmethod
-    def empty(cls, n_groups: int, n_coefficients: int) -> Batch:
-        """Nothing fitted yet."""
-        wide = (n_groups, n_coefficients)
-        numbers = {f: np.full(n_groups, np.nan) for f in _NUMBERS_OF_A_FIT}
-        return cls(
-            theta=np.full(wide, np.nan), variances=np.full(wide, np.nan), active=np.zeros(wide, bool),
-            held=np.zeros(wide, bool), status=np.full(n_groups, int(Status.NOT_FITTED)),
-            n_iter=np.zeros(n_groups, int), messages={}, **numbers,
-        )  # fmt: skip
-
-    def clear(self, group: Any, status: int) -> None:
-        """Groups without an estimate."""
-        self.status[group] = status
-        for name in ("theta", "variances", *_NUMBERS_OF_A_FIT):
-            if name not in ("nobs", "df_null"):
-                getattr(self, name)[group] = np.nan
-        self.active[group] = self.held[group] = False
-
-
-_NUMBERS_OF_A_FIT = (
-    "deviance", "null_deviance", "pearson_chi2", "scale", "llf", "nobs", "df_resid", "df_null", "aic", "bic",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Work:
-    """What all groups have in common."""
-
-    rows: Rows
-    segments: Segments
-    model: Model
-    options: Options
-    estimator: Estimator
-    has_intercept: bool
-    has_offset: bool
-    natural: np.ndarray
-    name_row: Callable[[int], str]
-    name_column: Callable[[int], str]
 
 
 def fit_groups(work: Work, report: Callable[[int], None] = lambda done: None) -> tuple[Batch, bool]:
@@ -165,8 +62,8 @@ def fit_groups(work: Work, report: Callable[[int], None] = lambda done: None) ->
     """
     counts = work.segments.counts
     out = Batch.empty(len(counts), work.model.layout.n_coefficients)
-    queue = _Queue(report)
-    in_lanes = (counts > 0) & (counts <= _LONG) & (work.model.layout.n_coefficients <= _WIDE)
+    queue = Queue(report)
+    in_lanes = (counts > 0) & in_tiles(counts, work.model.layout.n_coefficients)
     if work.estimator.variances(_NO_FITS) is None:
         in_lanes[:] = False
     alone = list(np.flatnonzero((counts > 0) & ~in_lanes))
@@ -174,7 +71,7 @@ def fit_groups(work: Work, report: Callable[[int], None] = lambda done: None) ->
         warnings.simplefilter("ignore", DataWarning)
         try:
             left = np.flatnonzero(in_lanes)
-            for turns in (_TURNS, _ENOUGH):
+            for turns in (TURNS, ENOUGH):
                 task = _task(work, turns)
                 still: list[np.ndarray] = []
                 jobs = [partial(_tile, work, task, out, alone, still, *tile) for tile in _tiles(work, left)]
@@ -196,7 +93,7 @@ def fit_groups(work: Work, report: Callable[[int], None] = lambda done: None) ->
 _NO_FITS = Diagonals(np.zeros((0, 1)), np.zeros((0, 1)), np.zeros(0), np.zeros(0), np.zeros(0))
 
 
-class _Queue:
+class Queue:
     """Jobs dealt out to one thread a core; an interrupt lets those that run end and drops the others."""
 
     def __init__(self, report: Callable[[int], None]):
@@ -235,23 +132,34 @@ def _task(work: Work, turns: int) -> Task:
         tol=np.asarray(options.tol), max_iter=np.asarray(options.max_iter, np.int32), turns=np.asarray(turns, np.int32),
         start=options.start, curvature=options.curvature,
         kind=options.information if family.has_expected else "observed", has_intercept=work.has_intercept,
-        has_offset=work.has_offset, meat=work.estimator.sandwiched, density=not closed,
+        has_offset=work.has_offset, middle=work.estimator.middle, density=not closed,
     )  # fmt: skip
 
 
 def _tiles(work: Work, groups: np.ndarray) -> Iterator[tuple[np.ndarray, int, int]]:
     """Groups of each tile, its lanes, and its rows a lane; longest first, so that threads end together."""
-    platform = jax.default_backend()
-    numbers = _NUMBERS.get(platform, _NUMBERS_ELSEWHERE)
-    most = _MOST_LANES.get(platform, _MOST_LANES_ELSEWHERE)
     width = work.model.layout.n_coefficients + 3
     found = []
     for length, members in _buckets(groups, work.segments.counts[groups]):
-        lanes = 1
-        while lanes * 2 <= most and lanes * 2 * length * width <= numbers:
-            lanes *= 2
+        lanes = lanes_of(length, width)
         found += [(members[i : i + lanes], lanes, length) for i in range(0, len(members), lanes)]
     return reversed(found)
+
+
+def in_tiles(counts: np.ndarray | int, width: int) -> np.ndarray | bool:
+    """Whether data sets of so many rows and coefficients are fitted side by side."""
+    return (counts <= _LONG) & (width <= WIDE)
+
+
+def lanes_of(length: int, width: int) -> int:
+    """Lanes of a tile whose lanes have so many rows of so many numbers."""
+    platform = jax.default_backend()
+    numbers = _NUMBERS.get(platform, _NUMBERS_ELSEWHERE)
+    most = _MOST_LANES.get(platform, _MOST_LANES_ELSEWHERE)
+    lanes = 1
+    while lanes * 2 <= most and lanes * 2 * length * width <= numbers:
+        lanes *= 2
+    return lanes
 
 
 def _buckets(groups: np.ndarray, counts: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -303,10 +211,11 @@ def _gather(work: Work, members: np.ndarray, lanes: int, length: int) -> Rows:
     source = work.rows._replace(freq=work.rows.y) if plain else work.rows
     rows = jax.tree.map(lambda a: np.take(a, places, axis=0), source)
     freq = np.where(present, work.rows.freq[0] if plain else rows.freq, 0.0)
-    return jax.tree.map(_stored, rows._replace(freq=freq))
+    return jax.tree.map(stored, rows._replace(freq=freq))
 
 
-def _stored(a: np.ndarray) -> np.ndarray:
+def stored(a: np.ndarray) -> np.ndarray:
+    """Values as tiles hold them: codes as int32, numbers in double precision."""
     return a.astype(np.int32 if a.dtype.kind == "i" else float, copy=False)
 
 
@@ -321,8 +230,14 @@ def _put(work: Work, out: Batch, at: np.ndarray, lane: Lane) -> None:
         scale = np.where(df_resid > 0, sums.pearson / np.where(df_resid > 0, df_resid, 1.0), np.nan)
     out.theta[at] = np.where(lane.active, lane.theta, np.nan)
     estimated = lane.active & ~lane.held
-    variances = work.estimator.variances(Diagonals(lane.bread, lane.sandwich, scale, nobs, df_resid))
+    variances = work.estimator.variances(
+        Diagonals(lane.bread, lane.sandwich, scale, nobs, df_resid, work.options.probability_weights)
+    )
     out.variances[at] = np.where(estimated, variances, np.nan)
+    if work.codes is not None:
+        lost = np.isnan(np.where(estimated, variances, 0.0)).any(axis=1) & (lane.status != Status.SEPARATED)
+        for g in at[lost]:
+            _look(work, out, int(g))
     out.active[at], out.held[at], out.status[at], out.n_iter[at] = lane.active, lane.held, lane.status, lane.n_iter
     out.deviance[at], out.null_deviance[at], out.pearson_chi2[at] = sums.deviance, sums.null_deviance, sums.pearson
     out.scale[at], out.nobs[at], out.df_resid[at] = scale, nobs, df_resid
@@ -348,10 +263,64 @@ def _llf(work: Work, lane: Lane, nobs: np.ndarray) -> np.ndarray:
     return np.array([family.llf_from_deviance(*triple) for triple in triples])
 
 
+def _look(work: Work, out: Batch, group: int) -> None:
+    """Note why a group cannot have its covariance, if it is for what that reads."""
+    try:
+        work.beside(group)
+    except InputError as error:
+        out.gaps[group] = str(error)
+
+
 def rows_of(work: Work, group: int) -> Rows:
     """The rows of one group."""
     places = work.segments.rows(group)
     return jax.tree.map(lambda a: np.take(a, places, axis=0), work.rows)
+
+
+#: Rows of which columns are made at a time.
+_ROWS = 2**16
+
+
+def dependences(work: Work, aliased: np.ndarray) -> Dependences:
+    """What aliased columns of some groups depend on; call it inside :func:`jaxglm.precision.scope`.
+
+    Parameters
+    ----------
+    aliased : (G, P) bool, aliased columns of the groups that are asked for
+
+    Notes
+    -----
+    Cost O(n P^2) for the rows of these groups; memory of their columns, 2^16 rows at a time.
+    """
+    counts, groups = work.segments.counts, np.flatnonzero(aliased.any(axis=1))
+    found = [(np.zeros(0, int), np.zeros((0, aliased.shape[1])))]
+    for part in np.split(groups, np.flatnonzero(np.diff(np.cumsum(counts[groups]) // _ROWS)) + 1):
+        if not len(part):
+            continue
+        places = np.concatenate([work.segments.rows(g) for g in part])
+        columns = columns_of(work.model, jax.tree.map(lambda a, at=places: np.take(a, at, axis=0), work.rows))
+        for g, own in zip(part, np.split(columns, np.cumsum(counts[part])[:-1]), strict=True):
+            weights = _combinations(own, aliased[g])
+            found.append((np.full(len(weights), g), weights))
+    group, weights = zip(*found, strict=True)
+    return Dependences(np.concatenate(group), np.concatenate(weights))
+
+
+def _combinations(columns: np.ndarray, aliased: np.ndarray) -> np.ndarray:
+    """For each aliased column the combination with the others that is 0, (q, P)."""
+    length = np.sqrt((columns**2).sum(axis=0))
+    length = np.where(length > 0, length, 1.0)
+    scaled = columns / length
+    solved = np.linalg.lstsq(scaled[:, ~aliased], scaled[:, aliased], rcond=None)[0]
+    weights = np.zeros((int(aliased.sum()), len(aliased)))
+    weights[:, ~aliased] = -solved.T
+    weights[np.arange(len(weights)), np.flatnonzero(aliased)] = 1.0
+    return weights / length
+
+
+def columns_of(model: Model, rows: Rows) -> np.ndarray:
+    """All columns of rows, (m, P); each coefficient belongs to one predictor, so these are the rows of all."""
+    return ArraySource.from_rows(rows).map_rows(Matrix(), model, None)["columns"].sum(axis=1)
 
 
 def fit_alone(work: Work, group: int) -> Fit:
@@ -383,8 +352,12 @@ def _alone(work: Work, out: Batch, group: int) -> int:
         out.clear(group, int(Status.UNUSABLE))
         out.nobs[group] = float(np.sum(work.rows.freq[work.segments.rows(group)]))
         return 1
-    made = covariance(replace(fit, witness=None), work.estimator, None)
-    out.theta[group], out.variances[group] = fit.theta, np.diagonal(made.matrix)
+    out.theta[group] = fit.theta
+    try:
+        made = covariance(replace(fit, witness=None), work.estimator, work.beside(group))
+        out.variances[group] = np.diagonal(made.matrix)
+    except InputError as error:
+        out.gaps[int(group)] = str(error)
     out.active[group], out.held[group] = fit.rank.active, fit.held
     out.status[group], out.n_iter[group] = int(fit.status), fit.n_iter
     for name in ("deviance", "null_deviance", "pearson_chi2", "scale", "llf", "nobs", "df_resid", "df_null"):
@@ -392,4 +365,5 @@ def _alone(work: Work, out: Batch, group: int) -> int:
     out.aic[group], out.bic[group] = aic(fit), bic(fit)
     if fit.status is Status.SEPARATED:
         out.clear(group, int(fit.status))
+        out.gaps.pop(int(group), None)
     return 1

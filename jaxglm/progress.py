@@ -32,7 +32,7 @@ class Bar:
     unit : str
         What is counted, with a blank before it.
     patience : float
-        Seconds after which work is long.
+        Seconds after which work is long, a second by default.
 
     Raises
     ------
@@ -40,9 +40,9 @@ class Bar:
         A bar is wanted, and tqdm is not installed.
     """
 
-    def __init__(self, total: int | None, wanted: bool | None, unit: str, patience: float = PATIENCE, **options: Any):
+    def __init__(self, total: int | None, wanted: bool | None, unit: str, patience: float | None = None, **options: Any):
         self.total, self.wanted, self.done = total, wanted, 0
-        self._begun, self._patience, self._bar = time.monotonic(), patience, None
+        self._begun, self._patience, self._bar = time.monotonic(), PATIENCE if patience is None else patience, None
         self._options = {"unit": unit, **options}
         if wanted:
             self._open()
@@ -62,7 +62,7 @@ class Bar:
         self.done += count
         if self._bar is not None:
             self._bar.update(count)
-        elif self.wanted is None and time.monotonic() - self._begun > self._patience:
+        elif self.wanted is None and self.done != self.total and time.monotonic() - self._begun > self._patience:
             self._open()
 
     def restart(self, total: int | None, **words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -11,9 +12,10 @@ import numpy as np
 
 from jaxglm.errors import DataWarning, InputError, InputTypeError
 from jaxglm.fitted import Fit
-from jaxglm.inference.covariance import Codes, Estimator, sandwich
+from jaxglm.inference.covariance import Codes, Diagonals, Estimator, sandwich
 from jaxglm.kernels import ClusterMeat
 from jaxglm.precision import host
+from jaxglm.solvers.middles import Clustered
 from jaxglm.sources import bucket
 
 #: Share of the largest eigenvalue of a covariance below which a negative one is rounding.
@@ -113,9 +115,24 @@ class Cluster(Estimator):
             ways.append(way)
         return tuple(ways)
 
+    @property
+    def middle(self) -> Clustered:
+        """Each way of clustering and each intersection of ways, with its sign."""
+        return Clustered(tuple((f"set {k}", (-1) ** (len(chosen) + 1)) for k, chosen in enumerate(subsets(self.by))))
+
+    def sets(self, codes: Codes) -> tuple[np.ndarray, ...]:
+        return tuple(_crossed(chosen).codes for chosen in subsets(self.learn(codes)))
+
+    def variances(self, diagonals: Diagonals) -> np.ndarray | None:
+        if self.fix and len(self.by) > 1:
+            return None
+        if diagonals.probability_weights:
+            return diagonals.sandwich
+        n, df = diagonals.nobs, diagonals.df_resid
+        return np.where(df > 0, (n - 1) / np.where(df > 0, df, 1.0), np.nan)[:, None] * diagonals.sandwich
+
     def matrix(self, fit: Fit, bread: np.ndarray, beside: tuple[Way, ...]) -> np.ndarray:
-        subsets = [chosen for size in range(1, len(beside) + 1) for chosen in combinations(beside, size)]
-        sets = {f"set {k}": (len(chosen), _crossed(chosen)) for k, chosen in enumerate(subsets)}
+        sets = {f"set {k}": (len(chosen), _crossed(chosen)) for k, chosen in enumerate(subsets(beside))}
         source = fit.rows.beside(
             {key: way.codes for key, (_, way) in sets.items()}, lambda rows, codes: rows._replace(codes=codes)
         )
@@ -143,12 +160,19 @@ class Cluster(Estimator):
         )
         return matrix
 
-    def title(self, beside: tuple[Way, ...]) -> str:
+    def title(self, beside: tuple[Way, ...] | None) -> str:
+        if beside is None:
+            return f"cluster ({', '.join(map(_name, self.by))})"
         return f"cluster ({'; '.join(f'{way.name}, {way.count:,} clusters' for way in beside)})"
 
     def note(self, fit: Fit, beside: tuple[Way, ...]) -> str:
         factor = "G/(G-1)" if fit.options.probability_weights else "G/(G-1) (n-1)/(n-k)"
         return f"Standard errors allow for dependence within clusters; factor {factor}."
+
+
+def subsets(ways: Sequence[Any]) -> list[tuple]:
+    """All that can be chosen of several ways of clustering, single ones first."""
+    return [chosen for size in range(1, len(ways) + 1) for chosen in combinations(ways, size)]
 
 
 def _name(value: Any) -> str:

@@ -13,6 +13,7 @@ from jaxglm import precision
 from jaxglm.errors import InputError, near
 from jaxglm.fit import with_information
 from jaxglm.fitted import Fit
+from jaxglm.solvers.middles import Plain
 
 INFORMATIONS = ("expected", "observed")
 #: From a column name or values, and what they are for, to one whole number a fitted row, in the order of the values.
@@ -25,8 +26,9 @@ class Diagonals(NamedTuple):
     Attributes
     ----------
     bread : (G, P) diagonal of the inverse information at phi = 1
-    sandwich : (G, P) diagonal of B M B with M the sum of w^2 s s', or None
+    sandwich : (G, P) diagonal of B M B with M of the estimator's :attr:`~Estimator.middle`, or None
     scale, nobs, df_resid : (G,)
+    probability_weights : whether the rows have these
     """
 
     bread: np.ndarray
@@ -34,6 +36,7 @@ class Diagonals(NamedTuple):
     scale: np.ndarray
     nobs: np.ndarray
     df_resid: np.ndarray
+    probability_weights: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class Estimator(ABC):
     robust = True
     #: Whether it reads more of the data than the fitted rows themselves (clusters, times).
     reads_beside = False
-    #: Whether :meth:`variances` takes the diagonal of a sandwich.
-    sandwiched = False
+    #: Middle of the sandwich whose diagonal :meth:`variances` takes; None for none.
+    middle = None
 
     def check(self, weights: tuple[str, ...]) -> None:
         """Refuse kinds of weights under which it has no meaning.
@@ -59,6 +62,15 @@ class Estimator(ABC):
     def learn(self, codes: Codes) -> Any:
         """What it reads beside the fitted rows, checked; None where it reads nothing."""
         return None
+
+    def sets(self, codes: Codes) -> tuple[np.ndarray, ...]:
+        """Codes (n,) of the sets of clusters that :attr:`middle` sums over; what is read is checked as far as it goes.
+
+        Raises
+        ------
+        InputError, DataError
+        """
+        return ()
 
     @abstractmethod
     def matrix(self, fit: Fit, bread: np.ndarray, beside: Any) -> np.ndarray:
@@ -148,7 +160,7 @@ class Survey(Estimator):
     It does not change when all weights are scaled, and is the default of fits with prob_weights.
     """
 
-    sandwiched = True
+    middle = Plain()
 
     def check(self, weights: tuple[str, ...]) -> None:
         if "prob_weights" not in weights:

@@ -97,6 +97,11 @@ class HAC(Estimator):
             )
         return None if (np.diff(order) == 1).all() else order
 
+    def sets(self, codes: Codes) -> tuple[np.ndarray, ...]:
+        if self.time is not None:
+            codes(self.time, "time")
+        return ()
+
     def matrix(self, fit: Fit, bread: np.ndarray, beside: np.ndarray | None) -> np.ndarray:
         source = fit.rows
         if self.lags >= source.n_rows:

@@ -11,6 +11,7 @@ from jaxglm.errors import DataWarning
 from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import Diagonals, Estimator, sandwich
 from jaxglm.kernels import LeverageMeat, LeveragePoint, Meat
+from jaxglm.solvers.middles import Leveraged, Middle, Plain
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,11 @@ class HC(Estimator):
         return found
 
     @property
-    def sandwiched(self) -> bool:
-        """Without leverages the meat needs no fit of its own."""
-        return self.power == 0.0
+    def middle(self) -> Middle:
+        """Scores as they are, or divided by a power of I - H."""
+        return Plain() if self.power == 0.0 else Leveraged(self.power)
 
-    def variances(self, diagonals: Diagonals) -> np.ndarray | None:
-        if not self.sandwiched:
-            return None
+    def variances(self, diagonals: Diagonals) -> np.ndarray:
         n, df = diagonals.nobs, diagonals.df_resid
         factor = np.where(df > 0, n / np.where(df > 0, df, 1.0), np.nan) if self.adjust else np.ones(len(n))
         return factor[:, None] * diagonals.sandwich

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import jax
 import numpy as np
 
 from jaxglm import precision
 from jaxglm.errors import InputError, InputTypeError
+from jaxglm.families import Family
 from jaxglm.fitted import Fit
 from jaxglm.inference.residuals import as_draws, need_rows, require
 from jaxglm.kernels import Given
@@ -24,21 +28,48 @@ def simulate(fit: Fit, n: int, seed: int | None) -> np.ndarray:
         raise InputTypeError(f"n is the number of draws, a whole number, not {n!r}")
     if n < 1:
         raise InputError(f"n is the number of draws and must be at least 1, not {n}")
-    require(fit, "sample", "simulate()")
-    source = need_rows(fit, "simulate()")
     if seed is None:
         seed = int(np.random.default_rng().integers(2**31))
     with precision.scope():
-        rows, phi = as_draws(fit, source)
-        given = rows.map_rows(Given(), fit.model, (fit.coefficients, phi))
-        out = np.empty((len(given["phi"]), n))
+        sampler = Sampler.of(fit, "simulate()")
         keys = jax.random.split(jax.random.key(seed), n)
+        return np.stack([sampler(key) for key in keys], axis=1)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws responses for all fitted rows.
+
+    Attributes
+    ----------
+    family : Family
+    given : what a draw needs of each row, see :class:`jaxglm.kernels.Given`
+    """
+
+    family: Family
+    given: dict[str, Any]
+
+    @classmethod
+    def of(cls, fit: Fit, what: str) -> Sampler:
+        """At the estimates, the dispersion at its Pearson estimate; call it inside :func:`jaxglm.precision.scope`.
+
+        Raises
+        ------
+        NotAvailableError
+            The family has no distribution, or the rows were not kept; `what` cannot be had then.
+        """
+        require(fit, "sample", what)
+        rows, phi = as_draws(fit, need_rows(fit, what))
+        return cls(fit.model.family, rows.map_rows(Given(), fit.model, (fit.coefficients, phi)))
+
+    def __call__(self, key: jax.Array) -> np.ndarray:
+        """One response a row, (n,)."""
+        out = np.empty(len(self.given["phi"]))
         for start in range(0, len(out), _ROWS):
-            part = jax.tree.map(lambda a, s=start: a[s : s + _ROWS], given)
+            part = jax.tree.map(lambda a, s=start: a[s : s + _ROWS], self.given)
             index = np.arange(start, start + len(part["phi"]))
-            for k in range(n):
-                out[start : start + _ROWS, k] = _draw(fit.model.family, keys[k], index, part)
-    return out
+            out[start : start + _ROWS] = _draw(self.family, key, index, part)
+        return out
 
 
 @jax.jit

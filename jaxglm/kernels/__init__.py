@@ -25,7 +25,17 @@ from jaxglm.kernels.statistics import Closing, ClosingPoint, FitPoint, FitSums, 
 from jaxglm.kernels.survey import Facts, Survey
 from jaxglm.kernels.totals import Newton, Point, Totals
 from jaxglm.kernels.triangle import Triangle
-from jaxglm.kernels.values import Columns, Dependence, Matrix, Observed, Predictions, Predictors, Residuals, Unsound
+from jaxglm.kernels.values import (
+    Columns,
+    Dependence,
+    Itself,
+    Matrix,
+    Observed,
+    Predictions,
+    Predictors,
+    Residuals,
+    Unsound,
+)
 
 __all__ = [
     "Alongside",
@@ -59,6 +69,7 @@ __all__ = [
     "Facts",
     "FitPoint",
     "FitSums",
+    "Itself",
     "Joint",
     "Kernel",
     "LanePoints",

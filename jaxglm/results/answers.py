@@ -11,6 +11,7 @@ from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import Covariance
 from jaxglm.inference.hypotheses import HypothesisTest
 from jaxglm.results import delta, margins, storage, tests
+from jaxglm.results.bootstrap import Bootstrap, bootstrap
 from jaxglm.results.diagnosis import Diagnosis, diagnose
 from jaxglm.results.effects import Effects
 from jaxglm.results.influence import Influence, influence
@@ -105,6 +106,16 @@ class Answers:
         See :func:`jaxglm.results.margins.predictions` for every option.
         """
         return margins.predictions(self, at, by, scale, alpha)
+
+    # -- refits ------------------------------------------------------------------------------------------------
+    def bootstrap(
+        self, B: int = 1000, seed: int | None = None, *, cluster: Any = None, kind: str = "weights"
+    ) -> Bootstrap:
+        """`B` refits to rows (or whole clusters) drawn with replacement, or to responses drawn from the fit.
+
+        See :func:`jaxglm.results.bootstrap.bootstrap` for what is drawn under each kind of weights.
+        """
+        return bootstrap(self, B, seed, cluster, kind)
 
     # -- influence and checks ----------------------------------------------------------------------------------
     def influence(self) -> Influence:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
+from jaxglm.batched import Batch, Work
 from jaxglm.errors import Status
-from jaxglm.groups import Batch, Work
 from jaxglm.inference import intervals
 
 
@@ -20,6 +21,11 @@ class Arrays:
     @cached_property
     def _fine(self) -> np.ndarray:
         return np.isin(self.batch.status, [int(s) for s in Status if s.converged])
+
+    @cached_property
+    def _aliased(self) -> np.ndarray:
+        """Columns that are aliased where others are estimated, (G, P) bool."""
+        return self.batch.active.any(axis=1)[:, None] & ~self.batch.active
 
     @property
     def _natural(self) -> np.ndarray:
@@ -65,3 +71,58 @@ class Arrays:
         natural = self._natural[:, None]
         with np.errstate(over="ignore"):
             return np.where(natural, np.exp(np.where(natural, limits, 0.0)), limits)
+
+
+class GroupFigures:
+    """Fit statistics of many fits, one line each: a series with a number a group."""
+
+    batch: Batch
+    keys: pd.Index
+
+    @property
+    def deviance(self) -> pd.Series:
+        """Deviance of each group."""
+        return self._series("deviance")
+
+    @property
+    def null_deviance(self) -> pd.Series:
+        """Deviance of each group's model without columns."""
+        return self._series("null_deviance")
+
+    @property
+    def llf(self) -> pd.Series:
+        """Log-likelihood of each group, in nats."""
+        return self._series("llf")
+
+    @property
+    def aic(self) -> pd.Series:
+        """Akaike's criterion of each group."""
+        return self._series("aic")
+
+    @property
+    def bic(self) -> pd.Series:
+        """Schwarz's criterion of each group."""
+        return self._series("bic")
+
+    @property
+    def nobs(self) -> pd.Series:
+        """Observations of each group."""
+        return self._series("nobs")
+
+    @property
+    def scale(self) -> pd.Series:
+        """Dispersion of each group, 1 where it is known."""
+        return self._series("scale")
+
+    @property
+    def df_resid(self) -> pd.Series:
+        """Residual degrees of freedom of each group."""
+        return self._series("df_resid")
+
+    @property
+    def n_iter(self) -> pd.Series:
+        """Steps that each fit took."""
+        return self._series("n_iter")
+
+    def _series(self, name: str) -> pd.Series:
+        return pd.Series(getattr(self.batch, name), index=self.keys, name=name)

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxglm.errors import FitError, InputError, Status, near, row_count
-from jaxglm.groups import Batch, Work, fit_alone
+from jaxglm.batched import Batch, Dependences, Work
+from jaxglm.errors import FitError, InputError, NotAvailableError, Status, near, row_count
+from jaxglm.groups import fit_alone
 from jaxglm.inference.covariance import covariance
 from jaxglm.plot.caterpillar import GroupedPlot
 from jaxglm.precision import scope
-from jaxglm.results.arrays import Arrays
+from jaxglm.results import grouped_storage
+from jaxglm.results.arrays import Arrays, GroupFigures
 from jaxglm.results.labels import Labels
 from jaxglm.results.render import Grid
 from jaxglm.results.results import Results
@@ -26,7 +28,7 @@ _STATISTICS = ("null_deviance", "df_null", "llf", "aic", "bic", "deviance", "df_
 
 
 @dataclass(frozen=True, repr=False)
-class GroupedResults(Arrays):
+class GroupedResults(GroupFigures, Arrays):
     """One fitted model a group, as :func:`jaxglm.glm_groups` gives them.
 
     Frames and series have one row a group, in the order of the keys; a group that could not be fitted has NaN there
@@ -43,6 +45,8 @@ class GroupedResults(Arrays):
     labels : Labels
     intake : object
         What was learned from the data; makes rows from new data.
+    dependences : Dependences or None
+        What aliased columns depend on, where the rows do not tell any more.
     """
 
     batch: Batch
@@ -50,6 +54,7 @@ class GroupedResults(Arrays):
     keys: pd.Index
     labels: Labels
     intake: Any
+    dependences: Dependences | None = None
 
     # -- coefficients ------------------------------------------------------------------------------------------
     @property
@@ -77,52 +82,7 @@ class GroupedResults(Arrays):
         limits = self._limits(check_alpha(alpha))
         return pd.DataFrame(limits.reshape(-1, 2), index=self._long_index(), columns=["lower", "upper"])
 
-    # -- one number a group ------------------------------------------------------------------------------------
-    @property
-    def deviance(self) -> pd.Series:
-        """Deviance of each group."""
-        return self._series("deviance")
-
-    @property
-    def null_deviance(self) -> pd.Series:
-        """Deviance of each group's model without columns."""
-        return self._series("null_deviance")
-
-    @property
-    def llf(self) -> pd.Series:
-        """Log-likelihood of each group, in nats."""
-        return self._series("llf")
-
-    @property
-    def aic(self) -> pd.Series:
-        """Akaike's criterion of each group."""
-        return self._series("aic")
-
-    @property
-    def bic(self) -> pd.Series:
-        """Schwarz's criterion of each group."""
-        return self._series("bic")
-
-    @property
-    def nobs(self) -> pd.Series:
-        """Observations of each group."""
-        return self._series("nobs")
-
-    @property
-    def scale(self) -> pd.Series:
-        """Dispersion of each group, 1 where it is known."""
-        return self._series("scale")
-
-    @property
-    def df_resid(self) -> pd.Series:
-        """Residual degrees of freedom of each group."""
-        return self._series("df_resid")
-
-    @property
-    def n_iter(self) -> pd.Series:
-        """Steps that each fit took."""
-        return self._series("n_iter")
-
+    # -- how it went -------------------------------------------------------------------------------------------
     @property
     def status(self) -> pd.Series:
         """How each fit ended, as the name of a :class:`jaxglm.Status`."""
@@ -162,15 +122,24 @@ class GroupedResults(Arrays):
         ------
         InputError
             There is no such group.
+        NotAvailableError
+            The rows are not here, since the result comes from a file.
         FitError
             Its rows cannot be fitted; the message says why.
+        InputError, DataError
+            It cannot have the covariance of the others, such as that of clusters where it has only one.
         """
         group = self._place(key)
+        if self.work.rows is None:
+            raise NotAvailableError(
+                f"the whole result of group {key!r} needs its rows, which files of save() do not hold; fit the groups "
+                "again. Tables and predict() work without them"
+            )
         if group in self.batch.messages:
             raise FitError(f"group {key!r} cannot be fitted: {self.batch.messages[group]}")
         with scope():
             fit = fit_alone(self.work, group)
-        made = covariance(replace(fit, witness=None), self.work.estimator, None)
+        made = covariance(replace(fit, witness=None), self.work.estimator, self.work.beside(group))
         places = self.work.segments.rows(group)
         index = None if self.labels.index is None else self.labels.index[places]
         return Results(fit, replace(self.labels, index=index), made, self.intake.of_rows(places))
@@ -196,6 +165,21 @@ class GroupedResults(Arrays):
             What to do with groups and factor levels that the fits never saw.
         """
         return predict(self, newdata, which, offset, exposure, unseen)
+
+    # -- files -------------------------------------------------------------------------------------------------
+    def save(self, path: Any) -> None:
+        """Write a file (path or binary file object) that :func:`jaxglm.load` reads; tables and predictions, no rows.
+
+        It replaces an older one only once it is whole. It holds a few numbers for each group and coefficient.
+        """
+        grouped_storage.save(self, path)
+
+    def to_parquet(self, path: Any, alpha: float = 0.05) -> None:
+        """Write one table: ``tidy(conf_int=True)`` with the columns of ``glance()`` behind, as a Parquet file.
+
+        See :func:`jaxglm.results.grouped_storage.to_parquet`.
+        """
+        grouped_storage.to_parquet(self, path, alpha)
 
     # -- tables and pictures -----------------------------------------------------------------------------------
     def tidy(self, conf_int: bool = False, alpha: float = 0.05) -> pd.DataFrame:
@@ -232,9 +216,6 @@ class GroupedResults(Arrays):
     # -- labels ------------------------------------------------------------------------------------------------
     def _frame(self, values: np.ndarray) -> pd.DataFrame:
         return pd.DataFrame(values, index=self.keys, columns=self.labels.terms)
-
-    def _series(self, name: str) -> pd.Series:
-        return pd.Series(getattr(self.batch, name), index=self.keys, name=name)
 
     def _long_index(self) -> pd.MultiIndex:
         """Group by group, all coefficients."""
@@ -286,7 +267,7 @@ class GroupedSummary:
         family = grp.work.model.family
         notes = [
             f"{grp.labels.formula}; {family.title}, {family.link_title} link; {grp.cov_type} covariance.",
-            f"{fine:,} of {len(grp):,} groups fitted, {row_count(len(grp.work.segments.order))}.",
+            f"{fine:,} of {len(grp):,} groups fitted, {row_count(int(grp.work.segments.counts.sum()))}.",
         ]
         for status, count in grp.status[~grp._fine].value_counts().items():
             notes.append(f"{count:,} {status}: {Status[status].sentence}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 import pandas as pd
 
+from jaxglm.batched import Dependences
 from jaxglm.errors import DataWarning, InputError, NotAvailableError
 from jaxglm.frames import Table, read
-from jaxglm.groups import fit_alone
-from jaxglm.inference.predict import estimable_rows
+from jaxglm.groups import columns_of, dependences
 from jaxglm.kernels import Routed, Rows
 from jaxglm.precision import scope
 from jaxglm.sources import ArraySource
@@ -19,11 +20,16 @@ from jaxglm.sources import ArraySource
 if TYPE_CHECKING:
     from jaxglm.results.grouped import GroupedResults
 
+#: Rows whose columns are made at a time.
+_ROWS = 2**16
+#: Relative size of a combination of columns that is 0 up to rounding.
+_ROUNDING = 1e-7
+
 
 def predict(grp: GroupedResults, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str) -> pd.Series:
     """See :meth:`jaxglm.results.grouped.GroupedResults.predict`.
 
-    Cost O(m P); groups with aliased columns are fitted again, which tells what their rows determine.
+    Cost O(m P); of groups with aliased columns the rows are read again, which tells what they determine.
     """
     family = grp.work.model.family
     if which not in ("mean", "linear"):
@@ -65,16 +71,20 @@ def _groups(grp: GroupedResults, table: Table, unseen: str) -> np.ndarray:
 
 def _loose(grp: GroupedResults, rows: Rows, group: np.ndarray) -> np.ndarray:
     """Rows that combine columns in a way that the aliased fit of their group does not determine, (n,) bool."""
-    import jax
-
     loose = np.zeros(len(group), bool)
-    aliased = grp.batch.active.any(axis=1) & ~grp.batch.active.all(axis=1)
-    for g in np.unique(group[(group >= 0) & aliased[np.maximum(group, 0)]]):
-        at = np.flatnonzero(group == g)
-        with scope():
-            fit = fit_alone(grp.work, int(g))
-            source = ArraySource.from_rows(jax.tree.map(lambda a, at=at: np.asarray(a)[at], rows))
-            loose[at] = ~estimable_rows(fit, source)
+    aliased = grp._aliased
+    at = np.flatnonzero((group >= 0) & aliased.any(axis=1)[np.maximum(group, 0)])
+    at = at[np.argsort(group[at], kind="stable")]
+    with scope():
+        known = grp.dependences
+        if known is None and len(at):
+            asked = np.zeros(len(aliased), bool)
+            asked[group[at]] = True
+            known = dependences(grp.work, aliased & asked[:, None])
+        for start in range(0, len(at), _ROWS):
+            part = at[start : start + _ROWS]
+            columns = columns_of(grp.work.model, jax.tree.map(lambda a, at=part: np.asarray(a)[at], rows))
+            loose[part] = _gaps(columns, group[part], known) > _ROUNDING
     if loose.any():
         warnings.warn(
             f"{int(loose.sum())} of {len(group)} predictions are NaN: these rows combine columns in a way that the "
@@ -82,3 +92,15 @@ def _loose(grp: GroupedResults, rows: Rows, group: np.ndarray) -> np.ndarray:
             DataWarning, stacklevel=4,
         )  # fmt: skip
     return loose
+
+
+def _gaps(columns: np.ndarray, group: np.ndarray, known: Dependences) -> np.ndarray:
+    """How far rows (m, P) in the order of their groups are from the dependences of these, relative to their size."""
+    gaps = np.zeros(len(group))
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    for start, stop in zip(starts, [*starts[1:], len(group)], strict=True):
+        first, last = np.searchsorted(known.group, (group[start], group[start] + 1))
+        weights, own = known.weights[first:last].T, columns[start:stop]
+        size = np.abs(own) @ np.abs(weights)
+        gaps[start:stop] = (np.abs(own @ weights) / np.where(size > 0, size, 1.0)).max(axis=1)
+    return gaps

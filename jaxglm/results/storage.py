@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxglm import archive, codec, design, families, links, precision, resolve
+from jaxglm.batched import Batch, Dependences, Segments, Work
 from jaxglm.codec import Decoder, Encoder, Kind
 from jaxglm.errors import InputError, InputTypeError, JaxglmError, NotAvailableError, Status, StorageError
 from jaxglm.families import Family
@@ -37,9 +38,13 @@ from jaxglm.solvers.information import Information
 from jaxglm.solvers.rank import Rank
 
 if TYPE_CHECKING:
+    from jaxglm.results.grouped import GroupedResults
     from jaxglm.results.results import Results
 
 FORM, VERSION = "jaxglm results", 1
+GROUPED = "jaxglm grouped results"
+#: What files may be, and the newest version of each.
+FORMS = {FORM: VERSION, GROUPED: 1}
 #: Arguments at which a user's function for formulas is tried.
 _POINTS = np.linspace(0.15, 2.85, 7)
 
@@ -56,6 +61,10 @@ TABLE = codec.Table(
         *_kinds(families, Family),
         *_kinds(links, Link),
         *_kinds(design, design.Design, design.Coding, design.Layout),
+        Kind(Batch),
+        Kind(Dependences),
+        Kind(Segments),
+        Kind(Work, without=("rows", "model", "name_row", "name_column", "codes")),
         Kind(ArrayIntake, without=("family", "given")),
         Kind(Beside),
         Kind(Cluster),
@@ -79,19 +88,25 @@ TABLE = codec.Table(
 
 def save(res: Results, path: Any) -> None:
     """See :meth:`jaxglm.results.answers.Answers.save`."""
-    archive.write(path, *_packed(res))
-
-
-def _packed(res: Results) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """The manifest and the arrays of a result."""
-    family, specs = res.intake.family, getattr(res.intake, "specs", ())
-    encode = Encoder(TABLE)
     parts = {
         "fit": replace(res.fit, known_llf=res.fit.llf, quantiles=residual_quantiles(res)),
         "labels": res.labels,
         "covariance": replace(res.covariance, estimator=res.covariance.estimator.without_rows()),
-        "intake": replace(res.intake, beside=res.intake.beside.without_rows()),
+        "intake": without_rows(res.intake),
     }
+    manifest, arrays = packed(parts, res.intake)
+    archive.write(path, {"format": FORM, "version": VERSION, **manifest}, arrays)
+
+
+def without_rows(intake: Any) -> Any:
+    """An intake as a file holds it."""
+    return replace(intake, beside=intake.beside.without_rows())
+
+
+def packed(parts: dict[str, Any], intake: Any) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """The manifest and the arrays of the parts of a result, with what its formulas and its family need."""
+    family, specs = intake.family, getattr(intake, "specs", ())
+    encode = Encoder(TABLE)
     body = {name: encode(part) for name, part in parts.items()}
     trusting = Decoder(TABLE, encode.arrays, trust=True)
     for name, node in body.items():
@@ -105,7 +120,7 @@ def _packed(res: Results) -> tuple[dict[str, Any], list[np.ndarray]]:
         "formulas": [spec.to_json() for spec in specs],
         "functions": encode({name: [function, _tried(function)] for name, function in called.items()}),
     }
-    return {"format": FORM, "version": VERSION, "jaxglm": sys.modules["jaxglm"].__version__, **body}, encode.arrays
+    return {"jaxglm": sys.modules["jaxglm"].__version__, **body}, encode.arrays
 
 
 def load(
@@ -115,11 +130,12 @@ def load(
     family: Any = None,
     link: Any = None,
     functions: Mapping[str, Callable] | None = None,
-) -> Results:
-    """A result from a file of :meth:`Results.save`; it predicts and infers as the one that was saved.
+) -> Results | GroupedResults:
+    """A result from a file of its ``save()``; it predicts and infers as the one that was saved.
 
     Nothing in the file is run: it holds numbers and text, and formulas are evaluated by a closed list of functions.
-    The rows are not in it, so residuals, fitted values and covariances that need them raise NotAvailableError.
+    The rows are not in it, so residuals, fitted values, covariances that need them, and single groups of a
+    GroupedResults raise NotAvailableError.
 
     Parameters
     ----------
@@ -136,7 +152,7 @@ def load(
 
     Returns
     -------
-    Results
+    Results or GroupedResults
 
     Raises
     ------
@@ -151,8 +167,9 @@ def load(
 
     Notes
     -----
-    The file does not grow with the number of rows: it holds a few (P, P) matrices for P coefficients, and the levels
-    of factors. What functions give is compared at fixed points, which can tell that they differ, not that they agree.
+    The file does not grow with the number of rows: it holds a few (P, P) matrices for P coefficients (a few vectors
+    for each group), and the levels of factors. What functions give is compared at fixed points, which can tell that
+    they differ, not that they agree.
 
     Examples
     --------
@@ -167,10 +184,13 @@ def load(
     if not isinstance(trust, bool):
         raise InputTypeError(f"trust must be True or False, not {trust!r}")
     functions = _checked(functions)
-    manifest, arrays = archive.read(path, FORM, VERSION)
+    manifest, arrays = archive.read(path, FORMS)
     try:
         with precision.scope():
-            return _unpacked(manifest, Decoder(TABLE, arrays, trust), family, link, functions)
+            from jaxglm.results import grouped_storage
+
+            unpack = grouped_storage.unpacked if manifest["format"] == GROUPED else _unpacked
+            return unpack(manifest, Decoder(TABLE, arrays, trust), family, link, functions)
     except StorageError as problem:
         raise StorageError(f"the file is damaged: {problem}; save the model again") from problem
     except JaxglmError:
@@ -194,16 +214,21 @@ def _checked(functions: Any) -> dict[str, Callable]:
 def _unpacked(manifest: dict[str, Any], decode: Decoder, family: Any, link: Any, functions: dict) -> Results:
     from jaxglm.results.results import Results
 
+    intake = intake_of(manifest, decode, family, link, functions)
+    fit = decode.object(manifest["fit"], {"model": Model(intake.family, intake.layout), "source": None})
+    made = Results(fit, decode(manifest["labels"]), decode(manifest["covariance"]), intake)
+    _check(made)
+    return made
+
+
+def intake_of(manifest: dict[str, Any], decode: Decoder, family: Any, link: Any, functions: dict) -> Any:
+    """What a file says of how data is taken in, with the family and the functions that it or the user gives."""
     _require_all(manifest, decode, family, link, functions)
     family = _family(manifest, decode, family, link)
     given = _functions(manifest, decode, functions)
     specs = tuple(FormulaSpec.from_json(saved, _part_of(given, saved)) for saved in manifest["formulas"])
     parts = {"family": family, "specs": specs, "designs": tuple(spec.design for spec in specs)}
-    intake = decode.object(manifest["intake"], parts)
-    fit = decode.object(manifest["fit"], {"model": Model(family, intake.layout), "source": None})
-    made = Results(fit, decode(manifest["labels"]), decode(manifest["covariance"]), intake)
-    _check(made)
-    return made
+    return decode.object(manifest["intake"], parts)
 
 
 def _part_of(given: dict[str, Callable], saved: dict[str, Any]) -> dict[str, Callable]:

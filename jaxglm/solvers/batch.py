@@ -20,9 +20,10 @@ from jaxglm.design import Columns, Constant, Dense, Layout
 from jaxglm.design.base import matmul
 from jaxglm.errors import Status
 from jaxglm.families import Family
-from jaxglm.kernels import Facts, FitPoint, FitSums, Meat, Model, Newton, NullSums, Point, Rows, Statistics, Survey
+from jaxglm.kernels import Facts, FitPoint, FitSums, Model, Newton, NullSums, Point, Rows, Statistics, Survey
 from jaxglm.solvers import newton
 from jaxglm.solvers.information import Information
+from jaxglm.solvers.middles import Middle
 from jaxglm.solvers.newton import Settings, State
 from jaxglm.solvers.rank import GRAM_TOLERANCE, QR_TOLERANCE
 from jaxglm.tree import pytree, static
@@ -47,7 +48,7 @@ class Task:
     curvature : see :class:`~jaxglm.solvers.newton.Settings`
     kind : information that is reported, "expected" or "observed"
     has_intercept, has_offset : of the null model
-    meat : whether the diagonal of the sandwich is wanted
+    middle : of the sandwich whose diagonal is wanted, or None
     density : whether the log-likelihood takes sums at its own dispersion
     """
 
@@ -59,7 +60,7 @@ class Task:
     kind: str = static()
     has_intercept: bool = static()
     has_offset: bool = static()
-    meat: bool = static(default=False)
+    middle: Middle | None = None
     density: bool = static(default=False)
 
 
@@ -379,10 +380,9 @@ def _information(model: Model, kernel: Newton, task: Task, rows, state: State, t
 
 def _variances(model: Model, task: Task, rows: Rows, factor: Information, theta) -> dict[str, jax.Array | None]:
     """Diagonals of the inverse information and, where it is wanted, of the sandwich; NaN where there is no factor."""
-    if not task.meat:
+    if task.middle is None:
         return {"bread": factor.diag_inverse(), "sandwich": None}
-    meat = Meat()
-    inner = meat.finish(model, meat.map(model, theta, rows))
+    inner = task.middle.meat(model, rows, theta, factor, task.kind == "observed")
     inverse = factor.inverse()
     return {"bread": jnp.diagonal(inverse), "sandwich": jnp.sum(matmul(inverse, inner) * inverse, axis=1)}
 

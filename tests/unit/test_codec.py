@@ -61,7 +61,7 @@ def there_and_back(value, trust=False):
     node = encode(value)
     file = io.BytesIO()
     archive.write(file, {"format": "test", "version": 1, "node": node}, encode.arrays)
-    manifest, arrays = archive.read(io.BytesIO(file.getvalue()), "test", 1)
+    manifest, arrays = archive.read(io.BytesIO(file.getvalue()), {"test": 1})
     assert manifest["node"] == json.loads(json.dumps(node))
     return codec.Decoder(TABLE, arrays, trust)(manifest["node"])
 
@@ -236,10 +236,10 @@ def test_a_foreign_file_is_an_error_that_names_it(what, tmp_path):
     path = tmp_path / "odd.jaxglm"
     path.write_bytes(FOREIGN[what])
     with pytest.raises(StorageError, match="odd.jaxglm") as problem:
-        archive.read(path, "test", 1)
+        archive.read(path, {"test": 1})
     assert isinstance(problem.value, (jg.JaxglmError, ValueError))
     with pytest.raises(StorageError):
-        archive.read(io.BytesIO(FOREIGN[what]), "test", 1)
+        archive.read(io.BytesIO(FOREIGN[what]), {"test": 1})
 
 
 def test_entries_of_the_same_name_are_refused():
@@ -249,7 +249,7 @@ def test_entries_of_the_same_name_are_refused():
         with pytest.warns(UserWarning, match="Duplicate"):
             made.writestr("manifest.json", GOOD)
     with pytest.raises(StorageError, match="too many"):
-        archive.read(io.BytesIO(file.getvalue()), "test", 1)
+        archive.read(io.BytesIO(file.getvalue()), {"test": 1})
 
 
 def test_the_same_content_makes_the_same_bytes():
@@ -267,18 +267,18 @@ def test_a_target_that_is_no_path(target):
     with pytest.raises(InputTypeError, match="path"):
         archive.write(target, MANIFEST, [])
     with pytest.raises(InputTypeError, match="path"):
-        archive.read(target, "test", 1)
+        archive.read(target, {"test": 1})
 
 
 def test_a_file_object_of_text_is_refused():
     with pytest.raises(InputTypeError, match="binary"):
-        archive.read(io.StringIO("x"), "test", 1)
+        archive.read(io.StringIO("x"), {"test": 1})
 
 
 def test_paths_of_every_kind(tmp_path):
     for path in (tmp_path / "a", str(tmp_path / "b"), os.fsencode(tmp_path / "c")):
         archive.write(path, MANIFEST, [])
-        assert archive.read(path, "test", 1) == (MANIFEST, [])
+        assert archive.read(path, {"test": 1}) == (MANIFEST, [])
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "c"]
     with open(tmp_path / "d", "wb") as file:
         archive.write(file, MANIFEST, [])
@@ -291,7 +291,7 @@ def test_folders_and_files_that_are_not_there(tmp_path):
     with pytest.raises(IsADirectoryError, match="folder"):
         archive.write(tmp_path, MANIFEST, [])
     with pytest.raises(FileNotFoundError):
-        archive.read(tmp_path / "a", "test", 1)
+        archive.read(tmp_path / "a", {"test": 1})
     assert os.listdir(tmp_path) == []
 
 
@@ -305,7 +305,7 @@ def test_modes_and_links_stay(tmp_path):
     link.symlink_to(path)
     archive.write(link, MANIFEST, [np.ones(3)])
     assert link.is_symlink() and stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert len(archive.read(path, "test", 1)[1]) == 1
+    assert len(archive.read(path, {"test": 1})[1]) == 1
 
 
 def broken(error):

@@ -123,6 +123,12 @@ def test_an_interrupt_leaves_what_is_done(stores, monkeypatch):
     with pytest.warns(jg.ConvergenceWarning, match="interrupted"):
         grp = jg.glm_groups("y ~ x + z", stores, by=["city", "store"], family="poisson")
     assert grp.status.value_counts().to_dict() == {"NOT_FITTED": 7, "CONVERGED": 1}
+    # What is done can be used.
+    done = grp.converged
+    assert grp.params[done].notna().all().all() and grp.params[~done].isna().all().all()
+    found = grp.predict(stores)
+    assert found.notna().sum() == grp.nobs[done].sum()
+    assert "1 of 8 groups fitted" in str(grp) and "run it again" in grp.failed()["reason"].iloc[0]
 
 
 def test_levels_that_a_group_lacks(stores):
@@ -138,8 +144,6 @@ def test_levels_that_a_group_lacks(stores):
 def test_mistakes(stores):
     with pytest.raises(jg.FormulaError, match="no column 'shop'"):
         jg.glm_groups("y ~ x", stores, by="shop", family="poisson")
-    with pytest.raises(jg.InputError, match="with_cov"):
-        jg.glm_groups("y ~ x", stores, by="store", family="poisson", cov=jg.Cluster("city"))
     with pytest.raises(jg.InputTypeError, match="by must be"):
         jg.glm_groups("y ~ x", stores, by=3, family="poisson")
     with pytest.raises(jg.InputTypeError, match="weights"):

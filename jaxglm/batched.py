@@ -1,0 +1,169 @@
+"""What fits side by side are made of: the rows of each group, what all have in common, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from jaxglm.errors import Status
+from jaxglm.fitted import Options
+from jaxglm.inference.covariance import Codes, Estimator
+from jaxglm.kernels import Model, Rows
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Which rows belong to which of G groups.
+
+    Attributes
+    ----------
+    order : (n,) positions of the rows, those of a group one after the other
+    starts, counts : (G,) where a group begins in `order`, and its rows
+    """
+
+    order: np.ndarray
+    starts: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, codes: np.ndarray, n_groups: int) -> Segments:
+        """From the group of each row (n,), in any order; rows keep theirs within a group."""
+        # Of numbers so short a stable sort is one by digits.
+        order = np.argsort((codes & 0xFFFF).astype(np.uint16), kind="stable")
+        for shift in range(16, int(n_groups).bit_length(), 16):
+            order = order[np.argsort((codes[order] >> shift & 0xFFFF).astype(np.uint16), kind="stable")]
+        counts = np.bincount(codes, minlength=n_groups)
+        return cls(order, np.cumsum(counts) - counts, counts)
+
+    def within(self, codes: np.ndarray) -> np.ndarray:
+        """Codes of all rows (n,) as codes that begin with 0 in each group and leave none out, in the same order."""
+        group = np.empty(len(codes), np.int64)
+        group[self.order] = np.repeat(np.arange(len(self.counts)), self.counts)
+        found, code = np.unique(group * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)
+        firsts = np.searchsorted(found, np.arange(len(self.counts)) * (int(codes.max(initial=0)) + 1))
+        return (code - firsts[group]).astype(np.int32)
+
+    def rows(self, group: int) -> np.ndarray:
+        """Positions of the rows of one group."""
+        start = self.starts[group]
+        return self.order[start : start + self.counts[group]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """G fits as arrays, the groups first; NaN where there is no estimate.
+
+    Attributes
+    ----------
+    theta : (G, P), NaN where aliased
+    variances : (G, P) of the coefficients
+    active, held : (G, P) bool, see :class:`~jaxglm.fitted.Fit`
+    status, n_iter : (G,) int
+    deviance, null_deviance, pearson_chi2, scale, llf, nobs, df_resid, df_null, aic, bic : (G,)
+    messages : dict from the position of a group to why its rows cannot be used
+    gaps : dict from the position of a group to why its estimates have no standard errors
+    """
+
+    theta: np.ndarray
+    variances: np.ndarray
+    active: np.ndarray
+    held: np.ndarray
+    status: np.ndarray
+    n_iter: np.ndarray
+    deviance: np.ndarray
+    null_deviance: np.ndarray
+    pearson_chi2: np.ndarray
+    scale: np.ndarray
+    llf: np.ndarray
+    nobs: np.ndarray
+    df_resid: np.ndarray
+    df_null: np.ndarray
+    aic: np.ndarray
+    bic: np.ndarray
+    messages: dict[int, str]
+    gaps: dict[int, str]
+
+    @classmethod
+    def empty(cls, n_groups: int, n_coefficients: int) -> Batch:
+        """Nothing fitted yet."""
+        wide = (n_groups, n_coefficients)
+        numbers = {f: np.full(n_groups, np.nan) for f in _NUMBERS_OF_A_FIT}
+        return cls(
+            theta=np.full(wide, np.nan), variances=np.full(wide, np.nan), active=np.zeros(wide, bool),
+            held=np.zeros(wide, bool), status=np.full(n_groups, int(Status.NOT_FITTED)),
+            n_iter=np.zeros(n_groups, int), messages={}, gaps={}, **numbers,
+        )  # fmt: skip
+
+    def clear(self, group: Any, status: int) -> None:
+        """Groups without an estimate."""
+        self.status[group] = status
+        for name in ("theta", "variances", *_NUMBERS_OF_A_FIT):
+            if name not in ("nobs", "df_null"):
+                getattr(self, name)[group] = np.nan
+        self.active[group] = self.held[group] = False
+
+
+_NUMBERS_OF_A_FIT = (
+    "deviance", "null_deviance", "pearson_chi2", "scale", "llf", "nobs", "df_resid", "df_null", "aic", "bic",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Dependences:
+    """Combinations of columns that are 0 in every row of a group, one for each aliased column.
+
+    Attributes
+    ----------
+    group : (A,) int, in ascending order
+    weights : (A, P)
+    """
+
+    group: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all groups have in common.
+
+    Attributes
+    ----------
+    rows : those of all groups, whose codes are those of :meth:`Segments.within`; None in what a file held
+    codes : what gives codes of all rows to an estimator that reads beside them
+    """
+
+    rows: Rows | None
+    segments: Segments
+    model: Model
+    options: Options
+    estimator: Estimator
+    has_intercept: bool
+    has_offset: bool
+    natural: np.ndarray
+    name_row: Callable[[int], str] | None = None
+    name_column: Callable[[int], str] | None = None
+    codes: Codes | None = None
+
+    def without_rows(self) -> Work:
+        """The same as a file holds it."""
+        estimator = self.estimator.without_rows()
+        segments = replace(self.segments, order=np.zeros(0, np.int64))
+        return replace(
+            self, rows=None, segments=segments, estimator=estimator, name_row=None, name_column=None, codes=None
+        )
+
+    def beside(self, group: int) -> Any:
+        """What the covariance of one group reads beside its rows.
+
+        Raises
+        ------
+        InputError, DataError
+            It cannot have this covariance: all its rows are in one cluster, two of them are at one time.
+        """
+        if not self.estimator.reads_beside:
+            return None
+        places = self.segments.rows(group)
+        return self.estimator.learn(lambda value, what: self.codes(value, what)[places])
