@@ -308,6 +308,37 @@ def tangent(*terms):
     return sum(parts[1:], parts[0])
 
 
+@jax.custom_jvp
+def log1p_over(mu: jax.Array, log_alpha: jax.Array) -> jax.Array:
+    """log(1 + alpha mu) / alpha for mu, alpha >= 0; mu at alpha = 0.
+
+    Value and derivatives share one logarithm and one quotient.
+    """
+    return mu * _log1p_parts(jnp.exp(log_alpha) * mu)[0]
+
+
+@jax.custom_jvp
+def _log1p_excess(mu: jax.Array, log_alpha: jax.Array) -> jax.Array:
+    """Minus the derivative of :func:`log1p_over` in log alpha."""
+    return mu * _log1p_parts(jnp.exp(log_alpha) * mu)[2]
+
+
+def _log1p_over_jvp(primals, tangents):
+    (mu, t), (dmu, dt) = primals, tangents
+    return log1p_over(mu, t), tangent((dmu, lambda: 1.0 / (1.0 + jnp.exp(t) * mu)), (dt, lambda: -_log1p_excess(mu, t)))
+
+
+def _log1p_excess_jvp(primals, tangents):
+    (mu, t), (dmu, dt) = primals, tangents
+    value, x = _log1p_excess(mu, t), jnp.exp(t) * mu
+    bend = x * (1.0 / (1.0 + x)) ** 2
+    return value, tangent((dmu, lambda: bend), (dt, lambda: mu * bend - value))
+
+
+log1p_over.defjvp(_log1p_over_jvp, symbolic_zeros=True)
+_log1p_excess.defjvp(_log1p_excess_jvp, symbolic_zeros=True)
+
+
 def _log_rising_jvp(primals, tangents):
     (y, log_alpha), (dy, dt) = primals, tangents
     return log_rising(y, log_alpha), tangent(

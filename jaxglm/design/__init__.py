@@ -2,7 +2,7 @@
 
 from jaxglm.design.base import Design, Element
 from jaxglm.design.categorical import Categorical, Coding, Indicator, Table, product_coding
-from jaxglm.design.dense import Columns, Constant, Dense, numbers
+from jaxglm.design.dense import Columns, Constant, Dense, Paired, numbers
 from jaxglm.design.layout import Layout
 from jaxglm.design.split import Split
 from jaxglm.design.standardized import Standardized
@@ -17,6 +17,7 @@ __all__ = [
     "Element",
     "Indicator",
     "Layout",
+    "Paired",
     "Split",
     "Standardized",
     "Table",

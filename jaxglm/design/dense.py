@@ -114,6 +114,55 @@ class Columns(Element):
         return sums
 
 
+@pytree
+class Paired(Element):
+    """Numeric columns beside the products of all pairs of them: rows are two tuples of arrays (m,).
+
+    Many weightings of the same rows then make X'WX of each by one product of matrices, weights by pairs.
+    """
+
+    width: int = static()
+
+    @staticmethod
+    def products(x: Rows) -> Rows:
+        """The pairs of columns (p, m), row upon row of the lower triangle, (p (p + 1) / 2, m)."""
+        first, second = np.tril_indices(len(x))
+        return x[first] * x[second]
+
+    @property
+    def n_columns(self) -> int:
+        return self.width
+
+    @property
+    def _single(self) -> Columns:
+        return Columns(self.width)
+
+    def columns(self, x: Rows, m: int) -> jax.Array:
+        return self._single.columns(x[0], m)
+
+    def terms(self, x: Rows, b: jax.Array, dtype: Any) -> list[jax.Array]:
+        return self._single.terms(x[0], b, dtype)
+
+    def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
+        return self._single.tdot_sums(x[0], r)
+
+    def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
+        return self._single.tally(x[0], w, codes, n_codes)
+
+    def cross_sums(self, x: Rows, other: Element, xo: Rows, w: jax.Array) -> jax.Array:
+        return self._single.cross_sums(x[0], other, xo, w)
+
+    def gram_sums(self, x: Rows, w: jax.Array) -> jax.Array:
+        """The lower triangle, row upon row."""
+        return matmul(jnp.stack(x[1]).astype(w.dtype), w).astype(float)
+
+    def gram(self, sums: jax.Array) -> jax.Array:
+        first, second = np.tril_indices(self.width)
+        place = np.empty((self.width, self.width), int)
+        place[first, second] = place[second, first] = np.arange(len(first))
+        return sums[place]
+
+
 def numbers(width: int) -> Columns | Dense:
     """The design of so many numeric columns that come one by one."""
     return Columns(width) if 0 < width <= MOST_APART else Dense(width)

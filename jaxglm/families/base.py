@@ -141,6 +141,24 @@ class Family(ABC):
         """Positive definite curvature for steps far from the optimum, (K, K)."""
         return self.expected(y, eta, aux)
 
+    @property
+    def limiting(self) -> Family | None:
+        """The simpler family at :attr:`limit`, without the last predictor."""
+        return None
+
+    @property
+    def without_steps(self) -> Family | None:
+        """The family whose `nll` lacks a part that depends on a count and the last predictor alone, else None.
+
+        That part is the sum of :meth:`step` over all whole numbers below the count, so that many rows with the same
+        last predictor need it once for each number and not for each row. Scores and log densities lack it too.
+        """
+        return None
+
+    def step(self, j: jax.Array, last: jax.Array) -> jax.Array:
+        """What a count above j adds to `nll` where the last predictor is `last`, for :attr:`without_steps`."""
+        return jnp.zeros_like(j)
+
     def size(self, aux: Aux) -> jax.Array | float:
         """Weight of the row in the mean of all y (the number of trials of a binomial row)."""
         return 1.0

@@ -14,6 +14,7 @@ from jax.scipy.special import betainc, gammainc, gammaincc, gammaln
 from jaxglm import numerics
 from jaxglm.errors import InputError, InputTypeError
 from jaxglm.families.base import Aux, Family, off_zero
+from jaxglm.families.poisson import Poisson
 from jaxglm.links import Link, Log
 from jaxglm.tree import pytree
 
@@ -94,16 +95,16 @@ class NegativeBinomial(Family):
     def _log_alpha(self, eta) -> jax.Array:
         return eta[1] if self.alpha is None else jnp.log(jnp.asarray(self.alpha, eta.dtype))
 
-    def _mean_part(self, y, eta, alpha) -> jax.Array:
+    def _mean_part(self, y, eta) -> jax.Array:
         """What of the negative log-likelihood depends on the mean."""
+        log_alpha = self._log_alpha(eta)
         mu = self.link.inverse(eta[0])
         log_mu = self.link.log_inverse(jnp.where(y == 0, jax.lax.stop_gradient(eta[0]), eta[0]))
-        x = alpha * mu
-        return mu * numerics.log1p_ratio(x) + y * jnp.log1p(x) - numerics.times(y, log_mu)
+        spread = numerics.log1p_over(mu, log_alpha)
+        return spread + y * (jnp.exp(log_alpha) * spread) - numerics.times(y, log_mu)
 
     def nll(self, y, eta, aux: Aux) -> jax.Array:
-        alpha = self._alpha(eta)
-        value = self._mean_part(y, eta, alpha)
+        value = self._mean_part(y, eta)
         return value if self.alpha is not None else value - numerics.log_rising(y, eta[1])
 
     def variance(self, mu, eta, aux: Aux) -> jax.Array:
@@ -113,16 +114,16 @@ class NegativeBinomial(Family):
         alpha = self._alpha(eta)
         at_y = y * numerics.log1p_ratio(alpha * y) + y * jnp.log1p(alpha * y)
         at_y -= numerics.times(y, jnp.log(jnp.where(y > 0, y, 1.0)))
-        return jnp.maximum(2.0 * (self._mean_part(y, eta, alpha) - at_y), 0.0)
+        return jnp.maximum(2.0 * (self._mean_part(y, eta) - at_y), 0.0)
 
     def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:
         rising = numerics.log_rising(y, self._log_alpha(eta))
-        return rising - self._mean_part(y, eta, self._alpha(eta)) - gammaln(y + 1.0)
+        return rising - self._mean_part(y, eta) - gammaln(y + 1.0)
 
     def _mean_curvature(self, eta) -> jax.Array:
         """Expected second derivative in the mean predictor."""
-        at_mean, alpha = self.link.inverse(eta[0]), self._alpha(eta)
-        return jax.grad(jax.grad(lambda e: self._mean_part(at_mean, e[None], alpha)))(eta[0])
+        at_mean = self.link.inverse(eta[0])
+        return jax.grad(jax.grad(lambda e: self._mean_part(at_mean, eta.at[0].set(e))))(eta[0])
 
     def expected(self, y, eta, aux: Aux) -> jax.Array:
         mean = self._mean_curvature(eta)
@@ -139,6 +140,19 @@ class NegativeBinomial(Family):
         # variance that is not Poisson; elsewhere it stays within 0.8 and a few times that.
         x = self._alpha(eta) * self.link.inverse(eta[0])
         return jnp.diag(jnp.stack([mean, 0.5 * (x / (1.0 + x)) ** 2]))
+
+    @property
+    def limiting(self) -> Family | None:
+        """Poisson, where alpha is estimated."""
+        return Poisson(self.link) if self.alpha is None else None
+
+    @property
+    def without_steps(self) -> Family | None:
+        """The part with the mean; gamma functions of counts are products."""
+        return _MeanPart(self.alpha, self.link) if self.alpha is None else None
+
+    def step(self, j, last) -> jax.Array:
+        return -jnp.log1p(j * jnp.exp(last))
 
     def _tail(self, y, eta, upper: bool) -> jax.Array:
         alpha, mu, count = self._alpha(eta), self.link.inverse(eta[0]), jnp.floor(y)
@@ -188,3 +202,14 @@ class NegativeBinomial(Family):
     def __str__(self) -> str:
         known = "" if self.alpha is None else f", alpha={self.alpha:.6g}"
         return f"NegativeBinomial({self.link}{known})"
+
+
+@pytree
+class _MeanPart(NegativeBinomial):
+    """What of it depends on the mean."""
+
+    def nll(self, y, eta, aux: Aux) -> jax.Array:
+        return self._mean_part(y, eta)
+
+    def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:
+        return -self._mean_part(y, eta) - numerics.log_factorial(y)

@@ -8,60 +8,27 @@ Leaves of the rows may be shared by all lanes: a response or weights of its own 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxglm.design import Columns, Constant, Dense, Layout
+from jaxglm.design import Columns, Constant, Layout, Paired
 from jaxglm.design.base import matmul
 from jaxglm.errors import Status
 from jaxglm.families import Family
-from jaxglm.kernels import Facts, FitPoint, FitSums, Model, Newton, NullSums, Point, Rows, Statistics, Survey
+from jaxglm.kernels import Facts, FitPoint, FitSums, Model, Newton, Point, Rows, Statistics, Survey
+from jaxglm.kernels.base import total
+from jaxglm.kernels.totals import pearson_terms
 from jaxglm.solvers import newton
 from jaxglm.solvers.information import Information
-from jaxglm.solvers.middles import Middle
+from jaxglm.solvers.loops import Data, Task, center_of, curvature_of, evaluate, is_any, null_model, solve, steps
 from jaxglm.solvers.newton import Settings, State
 from jaxglm.solvers.rank import GRAM_TOLERANCE, QR_TOLERANCE
-from jaxglm.tree import pytree, static
 
-#: Where a parameter whose log is a predictor starts at the least.
-_SMALLEST = -12.0
 #: Smallest move of a step that may be a direction of recession, and the share of it that counts as none.
 _MOVING, _REST = 1e-4, 1e-7
-#: Evaluations in which a null model ends.
-_NULL_TURNS = 60
-
-
-@pytree
-class Task:
-    """What is asked of every lane; numbers are leaves, so that others need no new program.
-
-    Attributes
-    ----------
-    tol, max_iter : as in :class:`~jaxglm.solvers.newton.Settings`
-    turns : evaluations after which a lane that still runs is given back
-    start : (P,) starting coefficients, or None
-    curvature : see :class:`~jaxglm.solvers.newton.Settings`
-    kind : information that is reported, "expected" or "observed"
-    has_intercept, has_offset : of the null model
-    middle : of the sandwich whose diagonal is wanted, or None
-    density : whether the log-likelihood takes sums at its own dispersion
-    """
-
-    tol: jax.Array
-    max_iter: jax.Array
-    turns: jax.Array
-    start: jax.Array | None
-    curvature: str = static()
-    kind: str = static()
-    has_intercept: bool = static()
-    has_offset: bool = static()
-    middle: Middle | None = None
-    density: bool = static(default=False)
 
 
 class Lane(NamedTuple):
@@ -85,40 +52,94 @@ class Lane(NamedTuple):
     running: jax.Array
 
 
+#: Numbers of the products of columns that are held beside columns which all lanes share.
+_PRODUCTS = 2**22
+
+
 @partial(jax.jit, static_argnames=("axes",))
-def fit_tile(model: Model, rows: Rows, task: Task, axes: Any = 0) -> Lane:
+def fit_tile(model: Model, rows: Rows, task: Task, axes: Any = 0, counts: jax.Array | None = None) -> Lane:
     """Fit all lanes of a tile.
 
     Parameters
     ----------
     rows : Rows with a leading axis of lanes
-    axes : 0, or a Rows of them with None for leaves that all lanes share (without that axis)
+    axes : 0, or a Rows with 0 for fields that lanes have of their own, None for those that all share, without that axis
+    counts : (L, V), optional
+        Weight of the rows of each lane whose response is 0, 1, ..., V - 1, where every response is one of these. It
+        needs a family of known dispersion that reads no aux, and other predictors than the mean's that are constants.
+        Sums of what depends on y alone are then made of V numbers a lane.
 
     Notes
     -----
-    Cost of a turn O(L m P^2); memory of a few copies of the dense rows of one tile.
+    Cost of a turn O(L m P^2); memory of a few copies of the dense rows of one tile. Lanes that share X hold no copies
+    of it, and X'WX of all of them is one product of their weights and the pairs of columns.
     """
-    layout = model.layout
-    m = jnp.shape(jax.tree.leaves(rows.y)[0])[-1]
-    dense = Model(model.family, Layout(tuple(Columns(d.n_columns) for d in layout.designs)))
-    x_axis = 0 if axes == 0 else axes.x
+    layout, family = model.layout, model.family
+    m = rows.y.shape[-1]
+    axes = Rows(*[0] * len(Rows._fields)) if axes == 0 else axes
+
+    def over(function, *more):
+        return jax.vmap(function, in_axes=(axes, *[0] * len(more)))(rows, *more)
 
     def upright(x):
         return tuple(d.columns(xi, m).T for d, xi in zip(layout.designs, x, strict=True))
 
-    x = upright(rows.x) if x_axis is None else jax.vmap(upright, in_axes=(x_axis,))(rows.x)
-    rows = rows._replace(x=x)
-    inner = 0 if axes == 0 else axes._replace(x=None if x_axis is None else 0)
+    columns = upright(rows.x) if axes.x is None else jax.vmap(upright)(rows.x)
+    plain = Layout(tuple(Columns(d.n_columns) for d in layout.designs))
+    looks = rows._replace(x=columns)
+    bare, tails = family, None
+    if counts is not None and family.without_steps is not None:
+        # The weight above each value, from that above the last down.
+        bare, tails = family.without_steps, jnp.cumsum(counts[:, :0:-1], axis=1)[:, ::-1]
+    dense = Model(bare, plain)
+    if axes.x is None:
+        made, x = _paired(layout, columns)
+        dense, rows = Model(bare, made), rows._replace(x=x)
+    else:
+        rows = looks
     survey = Survey()
-    facts = jax.vmap(lambda r: survey.finish(dense, survey.map(dense, None, r)), in_axes=(inner,))(rows)
+    facts = over(lambda r: survey.finish(dense, survey.map(dense, None, r)))
     active, unclear, lower, scale = jax.vmap(_rank)(facts.gram)
     doubtful = jax.lax.cond(
         jnp.any(unclear),
-        lambda: jax.vmap(partial(_loose, dense), in_axes=(inner, 0, 0, 0, 0))(rows, facts.gram, lower, scale, unclear),
+        lambda: jax.vmap(partial(_loose, dense), in_axes=(axes, 0, 0, 0, 0))(looks, facts.gram, lower, scale, unclear),
         lambda: jnp.zeros(unclear.shape[0], bool),
     )
-    lane = partial(_fit_lane, layout, dense, task)
-    return jax.vmap(lane, in_axes=(inner, 0, 0, 0))(rows, facts, active, doubtful)
+    ended = over(partial(_solve_lane, layout, dense, task), counts, tails, facts, active)
+    separated = jnp.zeros(ended.slow.shape, bool)
+    if family.has("boundary"):
+        separated = ended.slow & jax.lax.cond(
+            jnp.any(ended.slow), lambda: over(partial(_is_separated, dense), ended), lambda: separated
+        )
+    last = partial(_close_lane, layout, dense, Model(family, dense.layout), task)
+    return over(last, counts, tails, facts, active, ended, doubtful, separated)
+
+
+class _Ended(NamedTuple):
+    """Where the loops of a lane came to: the last state, estimate and held (P,), and flags of lanes to look at."""
+
+    state: State
+    theta: jax.Array
+    held: jax.Array
+    hard: jax.Array
+    slow: jax.Array
+
+
+def _paired(layout: Layout, columns: tuple[jax.Array, ...]) -> tuple[Layout, tuple]:
+    """Columns that all lanes share, each beside its products with the others; constants are not stored."""
+    designs, x = [], []
+    for design, upright in zip(layout.designs, columns, strict=True):
+        width, m = upright.shape
+        if all(isinstance(part, Constant) for part, _ in design.parts):
+            designs.append(Constant())
+            x.append(())
+        elif width * (width + 1) // 2 * m <= _PRODUCTS:
+            designs.append(Paired(width))
+            x.append((upright, Paired.products(upright)))
+        else:
+            designs.append(Columns(width))
+            x.append(upright)
+    return Layout(tuple(designs)), tuple(x)
 
 
 def _rank(gram: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -164,152 +185,53 @@ def _loose(model: Model, rows: Rows, gram, lower, scale, unclear) -> jax.Array:
     return jnp.any(unclear & ~(left < QR_TOLERANCE**2))
 
 
-def _fit_lane(layout: Layout, model: Model, task: Task, rows: Rows, facts: Facts, active, doubtful) -> Lane:
-    family = model.family
-    kernel = Newton(family.has("scoring"))
-    settings = Settings(
+def _settings(family: Family, task: Task, facts: Facts) -> Settings:
+    return Settings(
         tol=task.tol, max_iter=task.max_iter, n_obs=facts.n_obs, known_phi=family.dispersion_known,
-        curvature=_curvature(family, task.curvature), quadratic=family.quadratic,
+        curvature=curvature_of(family, task.curvature), quadratic=family.quadratic,
     )  # fmt: skip
-    state, held, hard = _solve(layout, model, kernel, task, settings, rows, facts, active)
-    status = state.status
-    ended = _is(status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.NO_OVERDISPERSION)
-    theta = state.theta + jnp.where(status == Status.CONVERGED, state.direction, 0.0)
+
+
+def _solve_lane(layout: Layout, model: Model, task: Task, rows: Rows, counts, tails, facts: Facts, active) -> _Ended:
+    family = model.family
+    settings, kernel = _settings(family, task, facts), Newton(family.has("scoring"))
+    state, held, hard = solve(layout, model, kernel, task, settings, Data(rows, counts, tails), facts, active)
+    theta = state.theta + jnp.where(state.status == Status.CONVERGED, state.direction, 0.0)
     if family.quadratic:
         theta = theta - _correction(model, rows, state, theta)
-    slow = _is(status, Status.SUSPECT) | ((ended | _is(status, Status.MAX_ITER)) & (state.rate > 0.2))
+    slow = state.status == Status.SUSPECT
     if family.has("boundary"):
-        separated = slow & (_recedes(model, rows, state.direction, True) | _recedes(model, rows, theta, False))
-        slow = slow & ~separated
-        status = jnp.where(separated, Status.SEPARATED, status)
-        ended = ended | separated
-    else:
-        slow = _is(status, Status.SUSPECT)
-    running = status == Status.RUNNING
-    null, sound = _null(layout, model, task, settings, rows, facts, theta)
+        slow |= (_is_end(state.status) | (state.status == Status.MAX_ITER)) & (state.rate > 0.2)
+    return _Ended(state, theta, held, hard, slow)
+
+
+def _is_end(status: jax.Array) -> jax.Array:
+    return is_any(status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.NO_OVERDISPERSION)
+
+
+def _is_separated(model: Model, rows: Rows, ended: _Ended) -> jax.Array:
+    step = _recedes(model, rows, ended.state.direction, True)
+    return step | _recedes(model, rows, ended.theta, False)
+
+
+def _close_lane(
+    layout: Layout, model: Model, whole: Model, task: Task, rows, counts, tails, facts: Facts, active,
+    ended: _Ended, doubtful, separated,
+) -> Lane:  # fmt: skip
+    state, theta, held = ended.state, ended.theta, ended.held
+    family, data = model.family, Data(rows, counts, tails)
+    running = state.status == Status.RUNNING
+    null, sound = null_model(layout, model, task, _settings(family, task, facts), rows, facts, theta)
     bad = (facts.n_bad_y > 0) | ~jnp.isfinite(facts.weight) | ~jnp.all(jnp.isfinite(facts.gram)) | ~jnp.any(active)
-    hard = (hard | doubtful | bad | slow | ~ended | ~sound) & ~running
-    information = _information(model, kernel, task, rows, state, theta)
+    failed = (ended.slow | ~_is_end(state.status)) & ~separated
+    hard = (ended.hard | doubtful | bad | failed | ~sound) & ~running
+    information = _information(model, Newton(family.has("scoring")), task, data, state, theta)
     factor = Information.from_matrix(information, active & ~held)
     return Lane(
-        theta=theta, active=active, held=held, facts=facts._replace(gram=None, ones=None), status=status,
-        n_iter=state.n_iter, hard=hard, running=running, sums=_sums(model, task, rows, facts, theta, null),
-        **_variances(model, task, rows, factor, theta),
+        theta=theta, active=active, held=held, facts=facts._replace(gram=None, ones=None),
+        status=jnp.where(separated, Status.SEPARATED, state.status), n_iter=state.n_iter, hard=hard, running=running,
+        sums=_sums(model, task, data, facts, theta, null), **_variances(whole, task, rows, factor, theta),
     )  # fmt: skip
-
-
-def _curvature(family: Family, wanted: str) -> str:
-    if not family.has_expected:
-        return "only"
-    return "never" if family.is_canonical else wanted
-
-
-def _is(status: jax.Array, *kinds: Status) -> jax.Array:
-    return jnp.any(jnp.stack([status == kind for kind in kinds]), axis=0)
-
-
-def _begin(theta, active, center, settings: Settings, start: bool) -> State:
-    empty = newton.begin(np.zeros(theta.shape[0]), np.ones(theta.shape[0], bool), 0.0, settings, start)
-    return jax.tree.map(jnp.asarray, empty._replace(theta=theta, active=active, center=center))
-
-
-def _loop(model: Model, kernel: Newton, rows: Rows, state: State, settings: Settings, turns) -> State:
-    def body(carry):
-        state, turn = carry
-        totals = kernel.finish(model, kernel.map(model, newton.trial(state), rows))
-        return newton.advance(state, totals, settings), turn + 1
-
-    def going(carry):
-        return (carry[0].status == Status.RUNNING) & (carry[1] < turns)
-
-    return jax.lax.while_loop(going, body, (state, jnp.zeros((), jnp.int32)))[0]
-
-
-def _solve(layout, model: Model, kernel, task: Task, settings, rows, facts, active):
-    """The last state, which coefficients are held (P,), and whether it failed where another start might not."""
-    family, held, no = model.family, jnp.zeros(active.shape[0], bool), jnp.zeros((), bool)
-    center = _center(facts, family.mean_range)
-
-    def run(state):
-        return _loop(model, kernel, rows, state, settings, task.turns)
-
-    if task.start is not None:
-        return run(_begin(jnp.where(active, task.start, 0.0), active, center, settings, False)), held, no
-    ones, found = _ones(layout, facts, active)
-    if not family.has("start"):
-        values = _best_constants(model, kernel, settings, rows)
-        theta = sum(jnp.where(f & jnp.isfinite(v), v, 0.0) * one for one, f, v in zip(ones, found, values, strict=True))
-        return run(_begin(theta, active, center, settings, False)), held, no
-    mean = family.link.link(center)
-    first = jnp.where(jnp.isfinite(mean), mean, 0.0) * ones[0]
-    if family.limit is None:
-        return run(_begin(first, active, center, settings, not family.quadratic)), held, no
-    return _from_limit(model, run, settings, active, center, first, ones[-1], found[-1])
-
-
-def _from_limit(model: Model, run, settings, active, center, first, one, found):
-    """As :func:`jaxglm.solvers.drive._from_limit`: a fit at the limit of the last predictor, then the whole."""
-    family = model.family
-    width = model.layout.designs[-1].n_columns
-    last = jnp.arange(active.shape[0]) >= active.shape[0] - width
-    begun = _begin(first + family.limit * one, active & ~last, center, settings, True)
-    limited = run(begun._replace(observed_allowed=jnp.asarray(False)))
-    fine = _is(limited.status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION)
-    theta = limited.theta + limited.direction
-    slope, bend = -jnp.dot(one, limited.gradient), jnp.dot(one, matmul(limited.information, one))
-    over = slope > 0 if width == 1 else jnp.ones((), bool)
-    value = family.limit + jnp.log1p(jnp.maximum(slope, 0.0) / jnp.where(bend > 0, bend, 1.0))
-    value = jnp.maximum(jnp.where(bend > 0, value, 0.0), _SMALLEST)
-    state = _begin(jnp.where(last, value * one, theta), active, center, settings, False)
-    whole = run(state._replace(status=jnp.where(fine & over, state.status, Status.MAX_ITER).astype(jnp.int32)))
-    ended = limited._replace(
-        theta=theta, direction=jnp.zeros_like(theta),
-        status=jnp.where(fine, Status.NO_OVERDISPERSION, limited.status).astype(jnp.int32),
-    )  # fmt: skip
-    state = jax.tree.map(lambda a, b: jnp.where(fine & over, a, b), whole, ended)
-    # Steps of the fit at the limit that shrink slowly are looked into alone.
-    return state, last & ~(fine & over), ~found | (fine & (limited.rate > 0.2))
-
-
-def _center(facts: Facts, mean_range: str) -> jax.Array:
-    """As :func:`jaxglm.solvers.starts.center_of`."""
-    mean = facts.total / jnp.where(facts.size > 0, facts.size, 1.0)
-    outside = {"positive": mean == 0.0, "unit": (mean == 0.0) | (mean == 1.0)}.get(mean_range, jnp.zeros((), bool))
-    return jnp.where(outside, (facts.total + 0.5) / (facts.size + 1.0), mean)
-
-
-def _ones(layout: Layout, facts: Facts, active) -> tuple[list[jax.Array], list[jax.Array]]:
-    """For each predictor the coefficients (P,) that make it 1 in every row, and whether there are any."""
-    vectors, found, start = [], [], 0
-    total = active.shape[0]
-    for design in layout.designs:
-        stop = start + design.n_columns
-        places = [start + place[0] for part, place in design.parts if isinstance(part, Constant)]
-        if places:
-            vectors.append(jnp.zeros(total).at[places[0]].set(1.0))
-            found.append(active[places[0]])
-        elif design.n_columns:
-            kept = active[start:stop]
-            weights = Information.from_matrix(facts.gram[start:stop, start:stop], kept).solve(facts.ones[start:stop])
-            share = jnp.dot(jnp.where(kept, facts.ones[start:stop], 0.0), weights) / facts.n_rows
-            there = jnp.abs(share - 1.0) <= 1e-9
-            vectors.append(jnp.zeros(total).at[start:stop].set(jnp.where(there, weights, 0.0)))
-            found.append(there)
-        else:
-            vectors.append(jnp.zeros(total))
-            found.append(jnp.zeros((), bool))
-        start = stop
-    return vectors, found
-
-
-def _best_constants(model: Model, kernel, settings: Settings, rows: Rows) -> jax.Array:
-    """Constants of all predictors that fit best, (K,)."""
-    k = model.layout.n_predictors
-    bare = Model(model.family, Layout((Constant(),) * k))
-    rows = rows._replace(x=((),) * k)
-    begun = _begin(jnp.zeros(k), jnp.ones(k, bool), jnp.zeros(()), settings, False)
-    state = _loop(bare, kernel, rows, begun, replace(settings, tol=jnp.asarray(1e-4)), _NULL_TURNS)
-    return jnp.where(jnp.isfinite(state.value), state.theta, 0.0)
 
 
 def _correction(model: Model, rows: Rows, state: State, theta) -> jax.Array:
@@ -338,41 +260,14 @@ def _recedes(model: Model, rows: Rows, direction, moves: bool) -> jax.Array:
     return fair & ~jnp.any(moving & ~toward)
 
 
-def _null(layout: Layout, model: Model, task: Task, settings, rows, facts, theta) -> tuple[jax.Array, jax.Array]:
-    """The constant of the null model, and whether it was found; see :func:`jaxglm.fit._null_constant`."""
-    family, k, yes = model.family, model.layout.n_predictors, jnp.ones((), bool)
-    if not task.has_intercept or not family.has("unit_deviance"):
-        return jnp.zeros(()), yes
-    if not task.has_offset and all(isinstance(design, Constant) for design in layout.designs[1:]):
-        return family.link.link(facts.total / facts.size), yes
-    if k == 1 and family.link.multiplicative and family.variance_power is not None:
-        above, below = NullSums().map(model, None, rows)
-        return jnp.log(above / below), (above > 0) & (below > 0) & (below < jnp.inf)
-    m = rows.y.shape[0]
-    offset = rows.offset
-    if k > 1:
-        other = model.eta(rows, theta)
-        offset = other.at[:, 0].set(0.0 if offset is None else offset[:, 0])
-    empty = jnp.zeros((m, 0))
-    bare = rows._replace(x=((),) + (empty,) * (k - 1), offset=offset)
-    constant = Model(family, Layout((Constant(),) + (Dense(0),) * (k - 1)))
-    center = _center(facts, family.mean_range)
-    start = family.link.link(center) if family.has("start") else jnp.zeros(())
-    begun = _begin(start[None], jnp.ones(1, bool), center, settings, k == 1 and family.has("start"))
-    state = _loop(constant, Newton(family.has("scoring")), bare, begun, settings, _NULL_TURNS)
-    fine = _is(state.status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION)
-    return (state.theta + jnp.where(state.status == Status.CONVERGED, state.direction, 0.0))[0], fine
-
-
-def _information(model: Model, kernel: Newton, task: Task, rows, state: State, theta) -> jax.Array:
+def _information(model: Model, kernel: Newton, task: Task, data: Data, state: State, theta) -> jax.Array:
     """The information that is reported; the last one of the iteration where it is of that kind, as in a single fit."""
     family = model.family
     if family.is_canonical:
         return state.information
     observed = task.kind == "observed" or not family.has_expected
-    reported = Newton()
     at = Point(theta, jnp.asarray(observed), None, state.center)
-    made = reported.finish(model, reported.map(model, at, rows)).information
+    made = evaluate(model, Newton(), data, at).information
     if kernel.scoring and not observed:
         return made
     return jnp.where(state.information_observed == observed, state.information, made)
@@ -387,11 +282,50 @@ def _variances(model: Model, task: Task, rows: Rows, factor: Information, theta)
     return {"bread": jnp.diagonal(inverse), "sandwich": jnp.sum(matmul(inverse, inner) * inverse, axis=1)}
 
 
-def _sums(model: Model, task: Task, rows: Rows, facts: Facts, theta, null) -> FitSums:
+def _sums(model: Model, task: Task, data: Data, facts: Facts, theta, null) -> FitSums:
     """Fit statistics; the log-likelihood at phi = 1, or at the dispersion that is plugged in where that is wanted."""
-    known = model.family.dispersion_known
+    if data.counts is not None:
+        return _sums_by_count(model, task, data, facts, theta, null)
+    known, rows = model.family.dispersion_known, data.rows
     sums = Statistics(known).map(model, FitPoint(theta, null, jnp.ones(())), rows)
     if known or not task.density:
         return sums
     phi = sums.deviance / (facts.n_obs if model.family.prior_divides_phi else facts.weight)
     return sums._replace(llf=Statistics().map(model, FitPoint(theta, null, phi), rows).llf)
+
+
+def _sums_by_count(model: Model, task: Task, data: Data, facts: Facts, theta, null) -> FitSums:
+    """As :class:`~jaxglm.kernels.Statistics`: a row needs `nll` alone, from which others differ by functions of y."""
+    family, rows, weight = model.family, data.rows, data.rows.weight
+    others = theta[theta.shape[0] + 1 - model.layout.n_predictors :]
+    y = jnp.arange(data.counts.shape[0], dtype=theta.dtype)
+
+    def over_counts(function, mean):
+        eta = jnp.concatenate([mean[None], others])
+        return jnp.dot(data.counts, jax.vmap(lambda y: function(y, eta))(y))
+
+    def lost(y, eta):
+        return family.unit_deviance(y, eta, {}) - 2.0 * family.nll(y, eta, {})
+
+    def constant(y, eta):
+        return family.logpdf(y, eta, jnp.ones(()), {}) + family.nll(y, eta, {})
+
+    def nll_of(eta):
+        return total(weight * jax.vmap(family.nll, (0, 0, None))(rows.y, eta, {}))
+
+    eta, mean = model.eta(rows, theta), family.link.link(center_of(facts, family.mean_range))
+    nll, shift = nll_of(eta), over_counts(lost, mean)
+    if task.has_offset:
+        offset = 0.0 if rows.offset is None else rows.offset[:, 0]
+        null_deviance = 2.0 * nll_of(eta.at[:, 0].set(null + offset)) + shift
+    else:
+        null_deviance = over_counts(lambda y, e: family.unit_deviance(y, e, {}), null)
+    llf = over_counts(constant, mean) - nll
+    if data.tails is not None:
+        llf = llf - steps(model, data.tails, theta)[0]
+    prior = jnp.zeros_like(rows.y) if rows.prior is None else jnp.log(rows.prior)
+    return FitSums(
+        deviance=jnp.maximum(2.0 * nll + shift, 0.0), null_deviance=jnp.maximum(null_deviance, 0.0),
+        pearson=pearson_terms(model, eta, rows)[0], llf=llf,
+        log_prior=total(jnp.where(rows.freq > 0, rows.freq * prior, 0.0)),
+    )  # fmt: skip
