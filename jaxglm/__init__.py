@@ -44,6 +44,7 @@ from jaxglm.inference.hac import HAC
 from jaxglm.inference.hypotheses import HypothesisTest
 from jaxglm.intake.response import suggest_family
 from jaxglm.links import Link
+from jaxglm.many import fit_many
 from jaxglm.results import GroupedResults, PredictionResults, Results, compare
 from jaxglm.results.storage import load
 from jaxglm.results.tests import anova
@@ -92,6 +93,7 @@ __all__ = [
     "custom_family",
     "enable_compile_cache",
     "fit",
+    "fit_many",
     "functional",
     "glm",
     "glm_groups",

@@ -117,7 +117,7 @@ def glm_groups(
     )  # fmt: skip
     codes, keys, intake, taken = _group(intake, taken, names)
     segments = Segments.of(codes, len(keys))
-    read = _Codes(intake.codes) if estimator.reads_beside else None
+    read = Codes(intake.codes) if estimator.reads_beside else None
     sets = {} if read is None else {f"set {k}": segments.within(c) for k, c in enumerate(estimator.sets(read))}
     work = Work(
         rows=taken.rows._replace(codes=sets), segments=segments, model=Model(family, intake.layout), options=options,
@@ -131,7 +131,7 @@ def glm_groups(
         notes=taken.notes, weights=beside.weights,
     )  # fmt: skip
     grp = GroupedResults(batch, work, keys, labels, intake)
-    _report(grp, complete)
+    report(grp, complete)
     return grp
 
 
@@ -173,7 +173,7 @@ def _group(intake: FormulaIntake, taken: Taken, names: list[str]) -> tuple[np.nd
     return codes, keys_of(levels, names), intake, taken
 
 
-class _Codes:
+class Codes:
     """Codes of all rows, kept for as long as groups ask for their own."""
 
     def __init__(self, codes: Callable[[Any, str], np.ndarray]):
@@ -186,12 +186,14 @@ class _Codes:
         return self._known[id(value)]
 
 
-def _report(grp: GroupedResults, complete: bool) -> None:
+def report(grp: GroupedResults, complete: bool) -> None:
+    """Warn where fits have no estimates or no standard errors; called by what users call."""
+    noun = grp.work.segments.noun
     gaps = grp.batch.gaps
     if gaps:
         first = min(gaps)
         warnings.warn(
-            f"{len(gaps):,} of {len(grp):,} groups have estimates but no standard errors, the first of them "
+            f"{len(gaps):,} of {len(grp):,} {noun} have estimates but no standard errors, the first of them "
             f"{grp.keys[first]!r}: {gaps[first]}",
             DataWarning, stacklevel=3,
         )  # fmt: skip
@@ -201,6 +203,6 @@ def _report(grp: GroupedResults, complete: bool) -> None:
     kinds = ", ".join(f"{count:,} {status}" for status, count in failed["status"].value_counts().items())
     words = "" if complete else " The run was interrupted."
     warnings.warn(
-        f"{len(failed):,} of {len(grp):,} groups have no estimates ({kinds}); failed() says why of each.{words}",
+        f"{len(failed):,} of {len(grp):,} {noun} have no estimates ({kinds}); failed() says why of each.{words}",
         ConvergenceWarning, stacklevel=3,
     )  # fmt: skip

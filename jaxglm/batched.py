@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
+import jax
 import numpy as np
 
 from jaxglm.errors import Status
 from jaxglm.fitted import Options
 from jaxglm.inference.covariance import Codes, Estimator
 from jaxglm.kernels import Model, Rows
+from jaxglm.together import Together
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class Segments:
     order: np.ndarray
     starts: np.ndarray
     counts: np.ndarray
+    #: Whether a row of new data belongs to one group, or to each.
+    routed: ClassVar[bool] = True
+    #: What a summary calls them.
+    noun: ClassVar[str] = "groups"
 
     @classmethod
     def of(cls, codes: np.ndarray, n_groups: int) -> Segments:
@@ -50,6 +56,41 @@ class Segments:
         """Positions of the rows of one group."""
         start = self.starts[group]
         return self.order[start : start + self.counts[group]]
+
+    def pick(self, rows: Rows, group: int) -> Rows:
+        """The rows of one group."""
+        places = self.rows(group)
+        return jax.tree.map(lambda a: np.take(a, places, axis=0), rows)
+
+    def tops(self, rows: Rows) -> np.ndarray:
+        """The largest response of each group, (G,)."""
+        there, tops = self.counts > 0, np.zeros(len(self.counts))
+        tops[there] = np.fmax.reduceat(rows.y[self.order], self.starts[there])
+        return tops
+
+    def tile(self, rows: Rows, members: np.ndarray, lanes: int, length: int) -> tuple[Rows, Any]:
+        """The rows of a tile (L, m, ...), and 0 since lanes share none of them.
+
+        They are filled up with copies: lanes with the last, rows of a lane with its first.
+        """
+        of_lane = np.concatenate([members, np.repeat(members[-1:], lanes - len(members))])
+        counts = self.counts[of_lane][:, None]
+        place = np.arange(length)
+        present = place < counts
+        places = self.order[self.starts[of_lane][:, None] + np.where(present, place, 0)]
+        plain = rows.freq.strides == (0,)
+        taken = jax.tree.map(lambda a: np.take(a, places, axis=0), rows._replace(freq=rows.y) if plain else rows)
+        freq = np.where(present, rows.freq[0] if plain else taken.freq, 0.0)
+        return jax.tree.map(stored, taken._replace(freq=freq)), 0
+
+    def without_rows(self) -> Segments:
+        """The same as a file holds it."""
+        return replace(self, order=np.zeros(0, np.int64))
+
+
+def stored(a: np.ndarray) -> np.ndarray:
+    """Values as tiles hold them: codes as int32, numbers in double precision."""
+    return a.astype(np.int32 if a.dtype.kind == "i" else float, copy=False)
 
 
 @dataclass(frozen=True)
@@ -136,7 +177,7 @@ class Work:
     """
 
     rows: Rows | None
-    segments: Segments
+    segments: Segments | Together
     model: Model
     options: Options
     estimator: Estimator
@@ -150,7 +191,7 @@ class Work:
     def without_rows(self) -> Work:
         """The same as a file holds it."""
         estimator = self.estimator.without_rows()
-        segments = replace(self.segments, order=np.zeros(0, np.int64))
+        segments = self.segments.without_rows()
         return replace(
             self, rows=None, segments=segments, estimator=estimator, name_row=None, name_column=None, codes=None
         )

@@ -10,10 +10,11 @@ from functools import partial
 import jax
 import numpy as np
 
+from jaxglm.batched import stored
 from jaxglm.errors import DataError, DataWarning, FitError, InputError, InputTypeError, NotAvailableError, Status
 from jaxglm.fit import fit_source
 from jaxglm.fitted import Fit
-from jaxglm.groups import ENOUGH, TURNS, Queue, in_tiles, ladder, lanes_of, stored
+from jaxglm.groups import ENOUGH, TURNS, Queue, in_tiles, ladder, lanes_of
 from jaxglm.inference.simulate import Sampler
 from jaxglm.kernels import Itself, Rows, Scores
 from jaxglm.precision import host

@@ -21,6 +21,7 @@ from jaxglm.precision import host, in_threads, scope, threads
 from jaxglm.solvers.batch import Lane, Task, fit_tile
 from jaxglm.sources import ArraySource
 from jaxglm.sources.base import pad, to_device
+from jaxglm.together import Tables
 
 #: Numbers that the rows of a tile hold, by platform: what stays in cache on a CPU.
 _NUMBERS = {"cpu": 2**18}
@@ -63,18 +64,26 @@ def fit_groups(work: Work, report: Callable[[int], None] = lambda done: None) ->
     counts = work.segments.counts
     out = Batch.empty(len(counts), work.model.layout.n_coefficients)
     queue = Queue(report)
-    in_lanes = (counts > 0) & in_tiles(counts, work.model.layout.n_coefficients)
-    if work.estimator.variances(_NO_FITS) is None:
+    in_lanes = (counts > 0) & in_tiles(_lengths(work), work.model.layout.n_coefficients)
+    # Responses that lack rows may lack whole clusters, too.
+    gaps = work.estimator.reads_beside and not work.segments.routed and not work.segments.whole
+    if gaps or work.estimator.variances(_NO_FITS) is None:
         in_lanes[:] = False
     alone = list(np.flatnonzero((counts > 0) & ~in_lanes))
+    for g in np.flatnonzero(counts == 0):
+        out.clear(g, int(Status.UNUSABLE))
+        out.messages[int(g)] = "it has no row with a value and a weight"
+        out.nobs[g] = 0.0
     with scope(), np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         try:
-            left = np.flatnonzero(in_lanes)
+            left, tables = np.flatnonzero(in_lanes), Tables.of(work)
             for turns in (TURNS, ENOUGH):
                 task = _task(work, turns)
                 still: list[np.ndarray] = []
-                jobs = [partial(_tile, work, task, out, alone, still, *tile) for tile in _tiles(work, left)]
+                jobs = [
+                    partial(_tile, work, task, tables, out, alone, still, *tile) for tile in _tiles(work, left, tables)
+                ]
                 queue.run(jobs)
                 left = np.concatenate([np.zeros(0, int), *still])
                 if not len(left) or queue.stopped:
@@ -136,14 +145,22 @@ def _task(work: Work, turns: int) -> Task:
     )  # fmt: skip
 
 
-def _tiles(work: Work, groups: np.ndarray) -> Iterator[tuple[np.ndarray, int, int]]:
+def _tiles(work: Work, groups: np.ndarray, tables: Tables) -> Iterator[tuple[np.ndarray, int, int]]:
     """Groups of each tile, its lanes, and its rows a lane; longest first, so that threads end together."""
-    width = work.model.layout.n_coefficients + 3
+    layout, lengths = work.model.layout, _lengths(work)
+    width = layout.n_coefficients + 3 if work.segments.routed else 4 * layout.n_predictors
     found = []
-    for length, members in _buckets(groups, work.segments.counts[groups]):
-        lanes = lanes_of(length, width)
-        found += [(members[i : i + lanes], lanes, length) for i in range(0, len(members), lanes)]
+    for part in (groups[tables.fits[groups]], groups[~tables.fits[groups]]):
+        for length, members in _buckets(part, lengths[part]):
+            lanes = lanes_of(length, width)
+            found += [(members[i : i + lanes], lanes, length) for i in range(0, len(members), lanes)]
     return reversed(found)
+
+
+def _lengths(work: Work) -> np.ndarray:
+    """Rows of each lane, (G,)."""
+    counts = work.segments.counts
+    return counts if work.segments.routed else np.full(len(counts), len(work.rows.y))
 
 
 def in_tiles(counts: np.ndarray | int, width: int) -> np.ndarray | bool:
@@ -187,36 +204,19 @@ def ladder(count: int) -> int:
     return next((size * q // 4 for q in (4, 5, 6, 7) if size * q // 4 >= count), 2 * size)
 
 
-def _tile(work: Work, task: Task, out: Batch, alone: list, still: list, members, lanes: int, length: int) -> int:
+def _tile(
+    work: Work, task: Task, tables: Tables, out: Batch, alone: list, still: list, members, lanes: int, length: int
+) -> int:
     """Fit a tile and put away what its lanes found; the number of groups that are done."""
-    rows = _gather(work, members, lanes, length)
-    found: Lane = jax.tree.map(lambda a: a[: len(members)], host(fit_tile(work.model, rows, task)))
+    rows, axes = work.segments.tile(work.rows, members, lanes, length)
+    counts = tables.count(rows) if tables.fits[members].all() else None
+    found: Lane = jax.tree.map(lambda a: a[: len(members)], host(fit_tile(work.model, rows, task, axes, counts)))
     fine = ~(found.hard | found.running)
     if found.running.any():
         still.append(members[found.running])
     alone.extend(members[found.hard].tolist())
     _put(work, out, members[fine], jax.tree.map(lambda a: a[fine], found))
     return int(fine.sum())
-
-
-def _gather(work: Work, members: np.ndarray, lanes: int, length: int) -> Rows:
-    """The rows of a tile (L, m, ...), filled up with copies: lanes with the last, rows of a lane with its first."""
-    segments = work.segments
-    of_lane = np.concatenate([members, np.repeat(members[-1:], lanes - len(members))])
-    counts = segments.counts[of_lane][:, None]
-    place = np.arange(length)
-    present = place < counts
-    places = segments.order[segments.starts[of_lane][:, None] + np.where(present, place, 0)]
-    plain = work.rows.freq.strides == (0,)
-    source = work.rows._replace(freq=work.rows.y) if plain else work.rows
-    rows = jax.tree.map(lambda a: np.take(a, places, axis=0), source)
-    freq = np.where(present, work.rows.freq[0] if plain else rows.freq, 0.0)
-    return jax.tree.map(stored, rows._replace(freq=freq))
-
-
-def stored(a: np.ndarray) -> np.ndarray:
-    """Values as tiles hold them: codes as int32, numbers in double precision."""
-    return a.astype(np.int32 if a.dtype.kind == "i" else float, copy=False)
 
 
 def _put(work: Work, out: Batch, at: np.ndarray, lane: Lane) -> None:
@@ -273,8 +273,7 @@ def _look(work: Work, out: Batch, group: int) -> None:
 
 def rows_of(work: Work, group: int) -> Rows:
     """The rows of one group."""
-    places = work.segments.rows(group)
-    return jax.tree.map(lambda a: np.take(a, places, axis=0), work.rows)
+    return work.segments.pick(work.rows, group)
 
 
 #: Rows of which columns are made at a time.
@@ -350,7 +349,7 @@ def _alone(work: Work, out: Batch, group: int) -> int:
     except (DataError, FitError) as error:
         out.messages[int(group)] = str(error)
         out.clear(group, int(Status.UNUSABLE))
-        out.nobs[group] = float(np.sum(work.rows.freq[work.segments.rows(group)]))
+        out.nobs[group] = float(np.sum(rows_of(work, group).freq))
         return 1
     out.theta[group] = fit.theta
     try:

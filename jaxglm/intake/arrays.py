@@ -158,7 +158,7 @@ class ArrayIntake:
         mask = present(extra)
         if mask is not None:
             notes += (f"{row_count(int((~mask).sum()))} with weight 0 left out.",)
-        mask, more = _complete(matrix, columns, numbers, extra, mask, missing)
+        mask, more = complete_rows(matrix, columns, numbers, extra, mask, missing)
         notes += more
         positions = None
         if mask is not None:
@@ -169,7 +169,7 @@ class ArrayIntake:
         if len(numbers) == 0:
             raise DataError("no rows are left to fit" + (": " + " ".join(more) if more else "; the data is empty"))
         apart = 0 < len(columns) <= MOST_APART and matrix.flags.f_contiguous and not matrix.flags.c_contiguous
-        constant = not intercept and _has_constant(matrix)
+        constant = not intercept and has_constant(matrix)
         given = Given(n, table.index, positions)
         intake = cls(columns, intercept, beside, family, coded, constant, apart, given=given)
         draft = Taken(None, index, positions)
@@ -182,6 +182,12 @@ class ArrayIntake:
             return intake, MappedRows(intake, matrix, numbers, extra, taken)
         rows = intake._rows(matrix, numbers, extra)
         return intake, Taken(rows, index, positions, notes)
+
+    def of_rows(self, places: np.ndarray) -> ArrayIntake:
+        """The intake of some of the fitted rows, by position."""
+        given = self.given
+        positions = places if given.positions is None else given.positions[places]
+        return replace(self, given=replace(given, positions=positions))
 
     def new(self, data: Any, offset: Any = None, exposure: Any = None, unseen: str = "raise") -> Taken:
         """Rows to predict for; X has the same columns as at the fit."""
@@ -353,7 +359,7 @@ def _response_column(y: Any, n: int, table: Table):
     return to_column(y, "y")
 
 
-def _complete(matrix, columns, y, extra, mask, missing) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def complete_rows(matrix, columns, y, extra, mask, missing) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Mask of the rows to keep (None for all), and a note on what was dropped."""
     by = {"y": np.isnan(y), **{name: np.isnan(v) for name, v in extra.items()}}
     # The sum is not a number if any entry is not; only then is every entry looked at.
@@ -380,7 +386,7 @@ def _holes(matrix: np.ndarray) -> np.ndarray:
     return np.logical_or.reduce([np.isnan(matrix[i : i + size]).any(axis=0) for i in range(0, len(matrix), size)])
 
 
-def _has_constant(matrix: np.ndarray) -> bool:
+def has_constant(matrix: np.ndarray) -> bool:
     """Whether a column has the same nonzero value in every row."""
     first = matrix[0]
     head = matrix[: min(len(matrix), 100)]

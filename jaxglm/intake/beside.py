@@ -80,7 +80,7 @@ class Beside:
         def kept(name: str, value: Any) -> Any:
             if value is None or isinstance(value, str) or np.ndim(value) == 0:
                 return value
-            return float(np.nanmean(to_column(value, name).values))
+            return float(np.nanmean(np.asarray(value, float) if np.ndim(value) == 2 else to_column(value, name).values))
 
         changed = {f.name: kept(f.name, getattr(self, f.name)) for f in fields(self) if f.name != "aux"}
         return replace(self, **changed, aux={name: kept(name, value) for name, value in self.aux.items()})
@@ -96,12 +96,14 @@ class Beside:
         found = {}
         for name, value in self.given.items():
             vector = as_vector(value, table, name)
-            _check(name, vector, lambda i: row_name(i, table.index))
+            check_values(name, vector, lambda i: row_name(i, table.index))
             found[name] = vector
         return found
 
 
-def _check(name: str, values: np.ndarray, name_row: Callable[[int], str]) -> None:
+def check_values(name: str, values: np.ndarray, name_row: Callable[[int], str]) -> None:
+    """Refuse values that an option cannot have."""
+
     def refuse(bad: np.ndarray, rule: str) -> None:
         where = np.flatnonzero(bad)
         if len(where):

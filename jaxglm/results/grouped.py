@@ -13,6 +13,7 @@ from jaxglm.batched import Batch, Dependences, Work
 from jaxglm.errors import FitError, InputError, NotAvailableError, Status, near, row_count
 from jaxglm.groups import fit_alone
 from jaxglm.inference.covariance import covariance
+from jaxglm.intake.together import of_response
 from jaxglm.plot.caterpillar import GroupedPlot
 from jaxglm.precision import scope
 from jaxglm.results import grouped_storage
@@ -142,7 +143,10 @@ class GroupedResults(GroupFigures, Arrays):
         made = covariance(replace(fit, witness=None), self.work.estimator, self.work.beside(group))
         places = self.work.segments.rows(group)
         index = None if self.labels.index is None else self.labels.index[places]
-        return Results(fit, replace(self.labels, index=index), made, self.intake.of_rows(places))
+        labels, intake = replace(self.labels, index=index), self.intake.of_rows(places)
+        if not self.work.segments.routed:
+            labels, intake = replace(labels, response=str(key)), of_response(intake, group, str(key))
+        return Results(fit, labels, made, intake)
 
     def predict(
         self,
@@ -152,8 +156,10 @@ class GroupedResults(GroupFigures, Arrays):
         offset: Any = None,
         exposure: Any = None,
         unseen: str = "raise",
-    ) -> pd.Series:
+    ) -> pd.Series | pd.DataFrame:
         """Predictions for new rows, each by the model of its own group, whose columns `newdata` must have.
+
+        Many responses beside one X have one column each: `newdata` is a new X, and every model predicts every row.
 
         Parameters
         ----------
@@ -258,7 +264,8 @@ class GroupedSummary:
             there = values[np.isfinite(values)]
             spread = np.quantile(there, (0, 0.25, 0.5, 0.75, 1)) if len(there) else np.full(5, np.nan)
             lines.append((name, str(len(there)), *(number(v) for v in spread)))
-        header = ("over groups", "groups", "min", "25 %", "median", "75 %", "max")
+        noun = grp.work.segments.noun
+        header = (f"over {noun}", noun, "min", "25 %", "median", "75 %", "max")
         return Grid(header, (tuple(lines),), self._notes())
 
     def _notes(self) -> tuple[str, ...]:
@@ -266,8 +273,8 @@ class GroupedSummary:
         fine = int(grp._fine.sum())
         family = grp.work.model.family
         notes = [
-            f"{grp.labels.formula}; {family.title}, {family.link_title} link; {grp.cov_type} covariance.",
-            f"{fine:,} of {len(grp):,} groups fitted, {row_count(int(grp.work.segments.counts.sum()))}.",
+            f"{grp.labels.formula or 'Y ~ X'}; {family.title}, {family.link_title} link; {grp.cov_type} covariance.",
+            f"{fine:,} of {len(grp):,} {grp.work.segments.noun} fitted, {_rows_text(grp)}.",
         ]
         for status, count in grp.status[~grp._fine].value_counts().items():
             notes.append(f"{count:,} {status}: {Status[status].sentence}")
@@ -280,3 +287,9 @@ class GroupedSummary:
 
     def _repr_html_(self) -> str:
         return self.grid.as_html()
+
+
+def _rows_text(grp: GroupedResults) -> str:
+    """How many rows there are; those that responses share are counted once."""
+    segments = grp.work.segments
+    return row_count(int(segments.counts.sum() if segments.routed else segments.counts.max(initial=0)))

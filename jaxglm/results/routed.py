@@ -13,9 +13,10 @@ from jaxglm.batched import Dependences
 from jaxglm.errors import DataWarning, InputError, NotAvailableError
 from jaxglm.frames import Table, read
 from jaxglm.groups import columns_of, dependences
-from jaxglm.kernels import Routed, Rows
+from jaxglm.kernels import Model, Routed, Rows
 from jaxglm.precision import scope
 from jaxglm.sources import ArraySource
+from jaxglm.together import blocks
 
 if TYPE_CHECKING:
     from jaxglm.results.grouped import GroupedResults
@@ -26,7 +27,9 @@ _ROWS = 2**16
 _ROUNDING = 1e-7
 
 
-def predict(grp: GroupedResults, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str) -> pd.Series:
+def predict(
+    grp: GroupedResults, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str
+) -> pd.Series | pd.DataFrame:
     """See :meth:`jaxglm.results.grouped.GroupedResults.predict`.
 
     Cost O(m P); of groups with aliased columns the rows are read again, which tells what they determine.
@@ -38,6 +41,8 @@ def predict(grp: GroupedResults, newdata: Any, which: str, offset: Any, exposure
         raise NotAvailableError("this family was made without mean=; use which='linear'")
     if unseen not in ("raise", "nan"):
         raise InputError(f"unseen must be 'raise' or 'nan', not {unseen!r}")
+    if not grp.work.segments.routed:
+        return _all(grp, newdata, which, offset, exposure)
     table = read(newdata)
     group = _groups(grp, table, unseen)
     taken = grp.intake.new(table, offset, exposure, unseen)
@@ -53,6 +58,62 @@ def predict(grp: GroupedResults, newdata: Any, which: str, offset: Any, exposure
         values = np.where(bad | _loose(grp, taken.rows, group), np.nan, values)
     index = taken.index if taken.index is not None else pd.RangeIndex(table.n_rows)
     return pd.Series(values, index=index, name="mean" if which == "mean" else "linear_predictor")
+
+
+def _all(grp: GroupedResults, newdata: Any, which: str, offset: Any, exposure: Any) -> pd.DataFrame:
+    """Predictions of every model for every row, (m, G)."""
+    own = {"offset": offset, "exposure": exposure}
+    wide = {name: value for name, value in own.items() if np.ndim(value) == 2}
+    own |= dict.fromkeys(wide, 1.0 if "exposure" in wide else 0.0)
+    taken = grp.intake.new(newdata, own["offset"], own["exposure"], "raise")
+    batch, model = grp.batch, grp.work.model
+    theta = np.where(batch.active.any(axis=1)[:, None], np.where(batch.active, batch.theta, 0.0), np.nan)
+    m = len(taken.rows.y)
+    values = np.empty((m, len(theta)))
+    with scope():
+        columns = columns_of(model, taken.rows)
+        for block in blocks(m, len(theta)):
+            eta = _predictors(model, columns, theta[block], taken.rows.offset)
+            for name, value in wide.items():
+                part = np.asarray(value, float)[:, block]
+                eta[:, :, 0] += np.log(part) if name == "exposure" else part
+            values[:, block] = eta[:, :, 0] if which == "linear" else np.asarray(_means(model, eta, taken.rows.aux))
+        bad = np.zeros((m, 1), bool) if taken.bad is None else taken.bad[:, None]
+        values[np.broadcast_to(bad, values.shape) | _loose_of_all(grp, columns)] = np.nan
+    index = taken.index if taken.index is not None else pd.RangeIndex(m)
+    return pd.DataFrame(values, index=index, columns=grp.keys)
+
+
+def _predictors(model: Model, columns: np.ndarray, theta: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
+    """All linear predictors of rows (m, P) by every theta (G, P), (m, G, K)."""
+    edges = np.cumsum([0, *(design.n_columns for design in model.layout.designs)])
+    parts = [columns[:, a:b] @ theta[:, a:b].T for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    eta = np.stack(parts, axis=-1)
+    return eta if offset is None else eta + offset[:, None]
+
+
+@jax.jit
+def _means(model: Model, eta: jax.Array, aux: dict) -> jax.Array:
+    of_row = jax.vmap(model.family.mean, in_axes=(0, None))
+    return jax.vmap(of_row)(eta, aux)
+
+
+def _loose_of_all(grp: GroupedResults, columns: np.ndarray) -> np.ndarray:
+    """As :func:`_loose` for every row by every model, (m, G)."""
+    loose = np.zeros((len(columns), len(grp)), bool)
+    if not grp._aliased.any():
+        return loose
+    known = dependences(grp.work, grp._aliased) if grp.dependences is None else grp.dependences
+    size = np.abs(columns) @ np.abs(known.weights).T
+    gaps = np.abs(columns @ known.weights.T) > _ROUNDING * np.where(size > 0, size, 1.0)
+    np.logical_or.at(loose.T, known.group, gaps.T)
+    if loose.any():
+        warnings.warn(
+            f"{int(loose.sum())} of {loose.size} predictions are NaN: these rows combine columns in a way that the fit "
+            "of a response, which lacks some of them, does not determine",
+            DataWarning, stacklevel=4,
+        )  # fmt: skip
+    return loose
 
 
 def _groups(grp: GroupedResults, table: Table, unseen: str) -> np.ndarray:

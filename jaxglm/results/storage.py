@@ -36,6 +36,7 @@ from jaxglm.results.labels import Labels
 from jaxglm.results.summary import residual_quantiles
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.rank import Rank
+from jaxglm.together import Together
 
 if TYPE_CHECKING:
     from jaxglm.results.grouped import GroupedResults
@@ -64,6 +65,7 @@ TABLE = codec.Table(
         Kind(Batch),
         Kind(Dependences),
         Kind(Segments),
+        Kind(Together),
         Kind(Work, without=("rows", "model", "name_row", "name_column", "codes")),
         Kind(ArrayIntake, without=("family", "given")),
         Kind(Beside),
