@@ -4,6 +4,7 @@ from jaxglm import functional, links
 from jaxglm.api import fit, glm
 from jaxglm.batch import glm_groups
 from jaxglm.cache import enable_compile_cache
+from jaxglm.candidates import fit_candidates
 from jaxglm.errors import (
     AliasWarning,
     ConvergenceWarning,
@@ -93,6 +94,7 @@ __all__ = [
     "custom_family",
     "enable_compile_cache",
     "fit",
+    "fit_candidates",
     "fit_many",
     "functional",
     "glm",

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
+from jaxglm.design import Layout
 from jaxglm.errors import Status
 from jaxglm.fitted import Options
 from jaxglm.inference.covariance import Codes, Estimator
 from jaxglm.kernels import Model, Rows
-from jaxglm.together import Together
+from jaxglm.together import Added, Together
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Segments:
     routed: ClassVar[bool] = True
     #: What a summary calls them.
     noun: ClassVar[str] = "groups"
+
+    @staticmethod
+    def width(layout: Layout) -> int:
+        """Numbers that a lane holds for a row."""
+        return layout.n_coefficients + 3
 
     @classmethod
     def of(cls, codes: np.ndarray, n_groups: int) -> Segments:
@@ -177,7 +183,7 @@ class Work:
     """
 
     rows: Rows | None
-    segments: Segments | Together
+    segments: Segments | Together | Added
     model: Model
     options: Options
     estimator: Estimator

@@ -147,8 +147,7 @@ def _task(work: Work, turns: int) -> Task:
 
 def _tiles(work: Work, groups: np.ndarray, tables: Tables) -> Iterator[tuple[np.ndarray, int, int]]:
     """Groups of each tile, its lanes, and its rows a lane; longest first, so that threads end together."""
-    layout, lengths = work.model.layout, _lengths(work)
-    width = layout.n_coefficients + 3 if work.segments.routed else 4 * layout.n_predictors
+    lengths, width = _lengths(work), work.segments.width(work.model.layout)
     found = []
     for part in (groups[tables.fits[groups]], groups[~tables.fits[groups]]):
         for length, members in _buckets(part, lengths[part]):

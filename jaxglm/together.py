@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
+from jaxglm.design import Layout
 from jaxglm.kernels import Rows
 from jaxglm.sources.base import pad
 
@@ -37,6 +38,11 @@ class Together:
     whole: bool
     routed: ClassVar[bool] = False
     noun: ClassVar[str] = "responses"
+
+    @staticmethod
+    def width(layout: Layout) -> int:
+        """Numbers that a lane holds for a row."""
+        return 4 * layout.n_predictors
 
     @classmethod
     def of(cls, own: dict[str, np.ndarray]) -> Together:
@@ -115,6 +121,88 @@ class Together:
                 there = there & (part != 0)
         shape = _columns(self.own["y"], members).shape
         return np.broadcast_to(there, shape)
+
+
+@dataclass(frozen=True)
+class Added:
+    """Single columns, each added as the last of the mean predictor to rows that all share otherwise.
+
+    The same interface as :class:`Together`; each column takes the place of a response.
+
+    Attributes
+    ----------
+    candidates : (n_all, G) array of numbers, NaN where a column lacks the row
+    positions : (n,) int or None
+        Which of the n_all rows are there; None for all.
+    counts, whole : see :class:`Together`
+    """
+
+    candidates: np.ndarray
+    positions: np.ndarray | None
+    counts: np.ndarray
+    whole: bool
+    routed: ClassVar[bool] = False
+    noun: ClassVar[str] = "candidates"
+
+    @classmethod
+    def of(cls, candidates: np.ndarray, positions: np.ndarray | None) -> Added:
+        """From the array, which is neither copied nor changed."""
+        n = len(candidates) if positions is None else len(positions)
+        made = cls(candidates, positions, np.full(candidates.shape[1], n), True)
+        if candidates.dtype.kind != "f":
+            return made
+        counts = np.empty(candidates.shape[1], int)
+        for block in blocks(n, len(counts)):
+            counts[block] = (~np.isnan(made.columns(block))).sum(axis=1)
+        return replace(made, counts=counts, whole=bool((counts == n).all()))
+
+    @staticmethod
+    def width(layout: Layout) -> int:
+        """Numbers that a lane holds for a row."""
+        return layout.n_coefficients + 3
+
+    def columns(self, members: np.ndarray | slice) -> np.ndarray:
+        """Some candidates as rows, (L, n), as they are."""
+        if self.positions is None:
+            return _columns(self.candidates, members)
+        return np.take(_columns(self.candidates, members), self.positions, axis=1)
+
+    def rows(self, group: int) -> np.ndarray:
+        """Positions of the rows that a candidate has."""
+        return np.flatnonzero(~np.isnan(self.columns(np.array([group]))[0].astype(float)))
+
+    def pick(self, rows: Rows, group: int) -> Rows:
+        """The rows of the model with one candidate."""
+        places = self.rows(group)
+        picked = jax.tree.map(lambda a: np.take(a, places, axis=0), rows)
+        column = self.columns(np.array([group]))[0, places].astype(float)
+        return _beside(picked, np.column_stack([picked.x[0][-1], column]))
+
+    def tops(self, rows: Rows) -> np.ndarray:
+        """The largest response, the same for all, (G,)."""
+        return np.full(len(self.counts), float(rows.y.max()))
+
+    def tile(self, rows: Rows, members: np.ndarray, lanes: int, length: int) -> tuple[Rows, Any]:
+        """The rows of a tile, and which of their fields lanes have of their own."""
+        of_lane = np.concatenate([members, np.repeat(members[-1:], lanes - len(members))])
+        n, shared = len(rows.y), pad(rows, length)
+        known = shared.x[0][-1]
+        x = np.empty((lanes, length, known.shape[1] + 1))
+        x[:, :, :-1], x[:, :n, -1] = known, self.columns(of_lane)
+        x[:, n:, -1] = 0.0
+        freq = shared.freq
+        if not self.whole:
+            holes = np.isnan(x[:, :, -1])
+            x[:, :, -1][holes] = 0.0
+            freq = np.where(holes, 0.0, freq)
+        axes = Rows(x=0, y=0, freq=_axis(not self.whole), prior=None, offset=None, aux=None, codes=None)
+        y = np.broadcast_to(shared.y, (lanes, length))
+        return _beside(shared._replace(y=y, freq=freq), x), axes
+
+
+def _beside(rows: Rows, matrix: np.ndarray) -> Rows:
+    """Rows with another matrix in the mean predictor."""
+    return rows._replace(x=((*rows.x[0][:-1], matrix), *rows.x[1:]))
 
 
 @dataclass(frozen=True)

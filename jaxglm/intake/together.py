@@ -75,48 +75,50 @@ def learn(
     return Learned(intake, replace(draft, rows=rows, notes=(*notes, *more, *lacking)), own, keys)
 
 
-def as_responses(Y: Any, n: int, index: pd.Index | None) -> tuple[np.ndarray, pd.Index]:
+def as_responses(Y: Any, n: int, index: pd.Index | None, what: str = "Y") -> tuple[np.ndarray, pd.Index]:
     """Y as an (n, G) array of numbers, which is not copied where it is one, and the names of its columns."""
+    one = "response" if what == "Y" else "candidate"
     if isinstance(Y, pd.DataFrame):
         if index is not None and len(Y) == n and not Y.index.equals(index):
             if not (Y.index.is_unique and index.is_unique and Y.index.isin(index).all()):
-                raise DataError("Y and X are frames whose indexes do not match; align them, or pass Y.to_numpy()")
+                raise DataError(f"{what} and X are frames whose indexes do not match; align them, or pass arrays")
             Y = Y.reindex(index)
-        keys = Y.columns if Y.columns.name else Y.columns.rename("response")
+        keys = Y.columns if Y.columns.name else Y.columns.rename(one)
         kinds = {np.dtype(t).kind if isinstance(t, np.dtype) else "O" for t in Y.dtypes}
-        values = Y.to_numpy() if kinds <= set("fiub") else _from_table(read(Y), n)
+        values = Y.to_numpy() if kinds <= set("fiub") else _from_table(read(Y), n, what)
     elif not isinstance(Y, np.ndarray) and hasattr(Y, "columns") and not hasattr(Y, "__jax_array__"):
         table = read(Y)
-        values, keys = _from_table(table, table.n_rows), pd.Index(table.names, name="response")
+        values, keys = _from_table(table, table.n_rows, what), pd.Index(table.names, name=one)
     else:
         values = np.asarray(Y)
-        keys = pd.RangeIndex(values.shape[1] if values.ndim == 2 else 0, name="response")
+        keys = pd.RangeIndex(values.shape[1] if values.ndim == 2 else 0, name=one)
     if values.ndim != 2:
         raise InputError(
-            f"Y must be a matrix with one column a response, but has shape {values.shape}; fit() takes one response"
+            f"{what} must be a matrix with one column a {one}, but has shape {values.shape}"
+            + ("; fit() takes one response" if what == "Y" else "")
         )
     if values.dtype.kind not in "fiub":
         raise DataError(
-            f"Y must hold numbers, but has dtype {values.dtype}; turn two labels into 0 and 1, and other text into "
+            f"{what} must hold numbers, but has dtype {values.dtype}; turn two labels into 0 and 1, other text into "
             "numbers"
         )
     if values.shape[0] != n:
-        raise DataError(f"X has {n} rows but Y has {values.shape[0]}; responses are the columns of Y")
+        raise DataError(f"X has {n} rows but {what} has {values.shape[0]}; each {one} is a column")
     if values.shape[1] == 0:
-        raise DataError("Y has no columns, so there is no response to fit")
+        raise DataError(f"{what} has no columns")
     if not keys.is_unique:
-        raise DataError(f"columns of Y must have different names, but {keys[keys.duplicated()][0]!r} repeats")
+        raise DataError(f"columns of {what} must have different names, but {keys[keys.duplicated()][0]!r} repeats")
     return values, keys
 
 
-def _from_table(table: Table, n: int) -> np.ndarray:
+def _from_table(table: Table, n: int, what: str) -> np.ndarray:
     values = np.empty((n, len(table.names)), order="F")
     for j, name in enumerate(table.names):
         column = table[name]
         numeric = hasattr(column, "values") and not (isinstance(column, Factor) and not column.boolean)
         if not numeric or np.asarray(column.values).dtype.kind not in "fiub":
             raise DataError(
-                f"column {name!r} of Y does not hold numbers; turn two labels into 0 and 1, and other text into numbers"
+                f"column {name!r} of {what} does not hold numbers; turn labels into 0 and 1, other text into numbers"
             )
         values[:, j] = column.values
     return values

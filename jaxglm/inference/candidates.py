@@ -1,0 +1,126 @@
+"""Score tests of many single columns, each added in turn to one fit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxglm.design.base import matmul
+from jaxglm.kernels import Model, Point, Rows
+from jaxglm.kernels.totals import weighted_terms
+from jaxglm.solvers.information import Information
+from jaxglm.solvers.rank import GRAM_TOLERANCE, QR_TOLERANCE
+
+
+class Terms(NamedTuple):
+    """What columns of the mean predictor meet in the rows of a fit.
+
+    Attributes
+    ----------
+    score : (n,) weighted derivative of nll in the mean predictor
+    curvature : (n,) its weighted second derivative
+    crossed : (n, P) curvature between the mean predictor and each coefficient
+    basis : (n, r) orthonormal columns of the mean predictor
+    """
+
+    score: jax.Array
+    curvature: jax.Array
+    crossed: jax.Array
+    basis: jax.Array
+
+
+class Scores(NamedTuple):
+    """Of each column: slope of the log-likelihood, information given the other coefficients, and whether aliased."""
+
+    slope: np.ndarray
+    information: np.ndarray
+    aliased: np.ndarray
+
+
+@jax.jit
+def terms(model: Model, rows: Rows, theta: jax.Array, observed: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Weighted score and curvature of the mean predictor, (n,), and curvature against all coefficients, (n, P)."""
+    point = Point(theta, observed, None, jnp.zeros(()))
+    _, _, score, curvature = weighted_terms(model, point, rows, False)
+    columns = model.layout.columns(rows.x, rows.y.shape[0])
+    crossed = jnp.einsum("mk,mkp->mp", curvature[:, 0], columns, precision=jax.lax.Precision.HIGHEST)
+    return score[:, 0], curvature[:, 0, 0], crossed
+
+
+def basis(model: Model, rows: Rows, active: np.ndarray) -> np.ndarray:
+    """Orthonormal columns of the mean predictor, (n, r)."""
+    design = model.layout.designs[0]
+    columns = np.asarray(design.columns(rows.x[0], len(rows.y)))[:, active[: design.n_columns]]
+    return np.linalg.qr(columns)[0]
+
+
+@jax.jit
+def _block(terms: Terms, columns: jax.Array) -> tuple[jax.Array, ...]:
+    """Sums over rows for a block of columns (b, n)."""
+    squares = columns**2
+    length = jnp.sum(squares, axis=1)
+    spanned = jnp.sum(matmul(columns, terms.basis) ** 2, axis=1)
+    return (
+        -matmul(columns, terms.score), matmul(squares, terms.curvature), matmul(columns, terms.crossed),
+        length, length - spanned,
+    )  # fmt: skip
+
+
+def scores(terms: Terms, inverse: np.ndarray, columns: np.ndarray) -> Scores:
+    """Scores of a block of columns (b, n), of which none is missing.
+
+    Parameters
+    ----------
+    inverse : (P, P) inverse information of the fit at phi = 1, 0 where a coefficient is not estimated
+
+    Notes
+    -----
+    Cost O(b n P), one product of the columns with n x P weights. A column is aliased where its distance from the span
+    of those of the mean predictor is a share of its length below the tolerance of a fit; where the products cannot tell
+    it is computed.
+    """
+    slope, own, crossed, length, left = (np.asarray(a) for a in _block(terms, columns))
+    left = left.copy()
+    for i in np.flatnonzero(left < GRAM_TOLERANCE * length):
+        spanning = np.asarray(terms.basis)
+        rest = columns[i] - spanning @ (spanning.T @ columns[i])
+        rest -= spanning @ (spanning.T @ rest)
+        left[i] = rest @ rest
+    aliased = ~(left > QR_TOLERANCE**2 * length)
+    information = own - np.einsum("bp,pq,bq->b", crossed, inverse, crossed)
+    return Scores(slope, np.where(aliased, np.nan, information), aliased)
+
+
+@jax.jit
+def scores_of_own(
+    model: Model, rows: Rows, theta: jax.Array, active: jax.Array, observed: jax.Array, columns: jax.Array,
+    freq: jax.Array,
+) -> tuple[jax.Array, jax.Array, jax.Array]:  # fmt: skip
+    """As :func:`scores` where each column (b, n) has rows (b, n) and a fit (b, P) of its own; O(b n P^2)."""
+
+    def one(theta, active, column, freq):
+        own = rows._replace(freq=freq)
+        score, curvature, crossed = terms(model, own, theta, observed)
+        point = Point(theta, observed, None, jnp.zeros(()))
+        _, _, _, whole = weighted_terms(model, point, own, False)
+        information = Information.from_matrix(model.layout.gram(own.x, whole), active)
+        cross = matmul(column, crossed)
+        left = matmul(column**2, curvature)
+        given = left - jnp.dot(cross, information.solve(cross))
+        return -matmul(column, score), given, ~(given > GRAM_TOLERANCE**2 * left)
+
+    return jax.vmap(one)(theta, active, columns, freq)
+
+
+def adjusted(p_values: np.ndarray) -> np.ndarray:
+    """p-values after Benjamini and Hochberg (1995): the least false discovery rate at which each is a discovery."""
+    there = np.flatnonzero(np.isfinite(p_values))
+    order = there[np.argsort(p_values[there], kind="stable")]
+    count = len(order)
+    found = np.full(len(p_values), np.nan)
+    scaled = p_values[order] * count / np.arange(1, count + 1)
+    found[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return found
