@@ -131,11 +131,12 @@ def fit_candidates(
         if isinstance(value, str):
             raise InputTypeError(f"{name}={value!r} is a name, but fit_candidates() takes arrays; pass the values")
     if X is None:
-        X = pd.DataFrame(index=y.index) if isinstance(y, pd.Series) else np.empty((len(y), 0))
+        X = np.empty((len(y), 0))
     intake, taken = ArrayIntake.learn(X, y, family, beside, names=names, intercept=bool(intercept), missing=missing)
     if not len(intake.names) - len(family.predictors) + 1:
         raise InputError("a model without columns and intercept has nothing to add a candidate to; use intercept=True")
-    values, keys = as_responses(candidates, intake.given.n_rows, intake.given.index, "candidates")
+    index = y.index if intake.given.index is None and isinstance(y, pd.Series) else intake.given.index
+    values, keys = as_responses(candidates, intake.given.n_rows, index, "candidates")
     added = Added.of(values, taken.positions)
     if missing == "raise" and not added.whole:
         first = int(np.flatnonzero(added.counts < added.counts.max(initial=0))[0])
