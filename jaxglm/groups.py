@@ -152,6 +152,9 @@ def _tiles(work: Work, groups: np.ndarray, tables: Tables) -> Iterator[tuple[np.
     for part in (groups[tables.fits[groups]], groups[~tables.fits[groups]]):
         for length, members in _buckets(part, lengths[part]):
             lanes = lanes_of(length, width)
+            if tables.size:
+                # Lanes of a tile look at as many values as the largest of them has.
+                members = members[np.argsort(tables.tops[members], kind="stable")]
             found += [(members[i : i + lanes], lanes, length) for i in range(0, len(members), lanes)]
     return reversed(found)
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from jaxglm.design import Layout
 from jaxglm.kernels import Rows
+from jaxglm.solvers.loops import CHUNK
 from jaxglm.sources.base import pad
 
 #: Values of counts in a table of a lane: one program for each of these.
-_VALUES = (2, 8, 32, 128, 512, 2048)
+_VALUES = (2, 64, 1024)
 #: Numbers of responses that are looked at together.
 _BLOCK = 2**18
 
@@ -214,10 +215,12 @@ class Tables:
     size : int
         Values in a table, 0 for none.
     fits : (G,) bool
+    tops : (G,) the largest value of each lane, rounded up to where it makes a difference
     """
 
     size: int
     fits: np.ndarray
+    tops: np.ndarray
 
     @classmethod
     def of(cls, work: Any) -> Tables:
@@ -226,19 +229,20 @@ class Tables:
         stepped = family.without_steps is not None
         constants = all(d.n_columns == 1 and not jax.tree.leaves(x)
                         for d, x in zip(layout.designs[1:], rows.x[1:], strict=True))  # fmt: skip
-        none = cls(0, np.zeros(len(work.segments.counts), bool))
+        lanes = len(work.segments.counts)
+        none = cls(0, np.zeros(lanes, bool), np.zeros(lanes))
         if not (family.counted and family.dispersion_known and constants) or rows.aux:
             return none
         if rows.offset is not None and rows.offset[:, 1:].any():
             return none
         tops = work.segments.tops(rows)
-        room = (4 if stepped else 1) * max(int(np.median(work.segments.counts)), 1)
-        sizes = [size for size in _VALUES if size <= max(room, _VALUES[0])]
-        largest = np.nanmax(tops, initial=0.0)
-        size = next((size for size in sizes if size > largest), sizes[-1])
-        fits = tops < size
-        # Where few lanes fit, or a table saves little, all do without.
-        return cls(size, fits) if fits.all() or (stepped and fits.any()) else none
+        # A value costs less than a row does without a table: far less where that takes gamma functions.
+        room = min((5 if stepped else 1) * int(np.median(work.segments.counts)), _VALUES[-1])
+        fits = tops < max(room, 2)
+        if not fits.any() or not (stepped or fits.all()):
+            return none
+        size = next(size for size in _VALUES if size > tops[fits].max())
+        return cls(size, fits, np.floor(tops / CHUNK))
 
     def count(self, rows: Rows) -> np.ndarray | None:
         """The weight of the rows of each lane whose response is 0, 1, ..., (L, V); None where one has another value."""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from jaxglm.errors import DataError, InputError, InputTypeError, row_count
 from jaxglm.families import Family
-from jaxglm.frames import Factor, Table, read, row_name
+from jaxglm.frames import Datetime, Factor, Table, read, row_name
 from jaxglm.intake import response
 from jaxglm.intake.arrays import ArrayIntake, as_matrix, complete_rows, has_constant
 from jaxglm.intake.base import Given, Taken
@@ -115,8 +115,7 @@ def _from_table(table: Table, n: int, what: str) -> np.ndarray:
     values = np.empty((n, len(table.names)), order="F")
     for j, name in enumerate(table.names):
         column = table[name]
-        numeric = hasattr(column, "values") and not (isinstance(column, Factor) and not column.boolean)
-        if not numeric or np.asarray(column.values).dtype.kind not in "fiub":
+        if isinstance(column, Datetime) or (isinstance(column, Factor) and not column.boolean):
             raise DataError(
                 f"column {name!r} of {what} does not hold numbers; turn labels into 0 and 1, other text into numbers"
             )

@@ -23,7 +23,20 @@ from jaxglm.kernels.base import total
 from jaxglm.kernels.totals import pearson_terms
 from jaxglm.solvers import newton
 from jaxglm.solvers.information import Information
-from jaxglm.solvers.loops import Data, Task, center_of, curvature_of, evaluate, is_any, null_model, solve, steps
+from jaxglm.solvers.loops import (
+    CHUNK,
+    Counts,
+    Data,
+    Task,
+    center_of,
+    curvature_of,
+    evaluate,
+    is_any,
+    null_model,
+    over_counts,
+    solve,
+    steps,
+)
 from jaxglm.solvers.newton import Settings, State
 from jaxglm.solvers.rank import GRAM_TOLERANCE, QR_TOLERANCE
 
@@ -74,45 +87,57 @@ def fit_tile(model: Model, rows: Rows, task: Task, axes: Any = 0, counts: jax.Ar
     Cost of a turn O(L m P^2); memory of a few copies of the dense rows of one tile. Lanes that share X hold no copies
     of it, and X'WX of all of them is one product of their weights and the pairs of columns.
     """
-    layout, family = model.layout, model.family
-    m = rows.y.shape[-1]
     axes = Rows(*[0] * len(Rows._fields)) if axes == 0 else axes
-
-    def over(function, *more):
-        return jax.vmap(function, in_axes=(axes, *[0] * len(more)))(rows, *more)
-
-    def upright(x):
-        return tuple(d.columns(xi, m).T for d, xi in zip(layout.designs, x, strict=True))
-
-    columns = upright(rows.x) if axes.x is None else jax.vmap(upright)(rows.x)
-    plain = Layout(tuple(Columns(d.n_columns) for d in layout.designs))
-    looks = rows._replace(x=columns)
-    bare, tails = family, None
-    if counts is not None and family.without_steps is not None:
-        # The weight above each value, from that above the last down.
-        bare, tails = family.without_steps, jnp.cumsum(counts[:, :0:-1], axis=1)[:, ::-1]
-    dense = Model(bare, plain)
-    if axes.x is None:
-        made, x = _paired(layout, columns)
-        dense, rows = Model(bare, made), rows._replace(x=x)
-    else:
-        rows = looks
+    layout, family = model.layout, model.family
+    dense, looks, rows = _laid_out(model, rows, axes, counts is not None)
+    over = partial(_over, rows, axes, None if counts is None else _counts(counts, dense.family is not family))
     survey = Survey()
-    facts = over(lambda r: survey.finish(dense, survey.map(dense, None, r)))
+    facts = over(lambda data: survey.finish(dense, survey.map(dense, None, data.rows)))
     active, unclear, lower, scale = jax.vmap(_rank)(facts.gram)
     doubtful = jax.lax.cond(
         jnp.any(unclear),
         lambda: jax.vmap(partial(_loose, dense), in_axes=(axes, 0, 0, 0, 0))(looks, facts.gram, lower, scale, unclear),
         lambda: jnp.zeros(unclear.shape[0], bool),
     )
-    ended = over(partial(_solve_lane, layout, dense, task), counts, tails, facts, active)
+    ended = over(partial(_solve_lane, layout, dense, task), facts, active)
     separated = jnp.zeros(ended.slow.shape, bool)
     if family.has("boundary"):
         separated = ended.slow & jax.lax.cond(
             jnp.any(ended.slow), lambda: over(partial(_is_separated, dense), ended), lambda: separated
         )
     last = partial(_close_lane, layout, dense, Model(family, dense.layout), task)
-    return over(last, counts, tails, facts, active, ended, doubtful, separated)
+    return over(last, facts, active, ended, doubtful, separated)
+
+
+def _laid_out(model: Model, rows: Rows, axes: Rows, counted: bool) -> tuple[Model, Rows, Rows]:
+    """The model as lanes compute with it, rows whose columns are laid row upon row, and those of the model."""
+    layout, m = model.layout, rows.y.shape[-1]
+
+    def upright(x):
+        return tuple(d.columns(xi, m).T for d, xi in zip(layout.designs, x, strict=True))
+
+    family = model.family
+    if counted and family.without_steps is not None:
+        family = family.without_steps
+    if axes.x is not None:
+        looks = rows._replace(x=jax.vmap(upright)(rows.x))
+        return Model(family, Layout(tuple(Columns(d.n_columns) for d in layout.designs))), looks, looks
+    looks = rows._replace(x=upright(rows.x))
+    made, x = _paired(layout, looks.x)
+    return Model(family, made), looks, looks._replace(x=x)
+
+
+def _counts(weights: jax.Array, stepped: bool) -> Counts:
+    """Counts of all lanes, from the weight of each value (L, V)."""
+    used = jnp.max(jnp.where(weights > 0, jnp.arange(1, weights.shape[1] + 1), 0))
+    tails = jnp.cumsum(weights[:, ::-1], axis=1)[:, ::-1] - weights if stepped else None
+    return Counts(weights, tails, -(-used // min(CHUNK, weights.shape[1])))
+
+
+def _over(rows: Rows, axes: Rows, counts: Counts | None, function, *more):
+    """What a function of the data of a lane gives for every lane; the chunks of values in use are those of all."""
+    places = None if counts is None else Counts(0, None if counts.tails is None else 0, None)
+    return jax.vmap(function, in_axes=(Data(axes, places), *[0] * len(more)))(Data(rows, counts), *more)
 
 
 class _Ended(NamedTuple):
@@ -192,13 +217,13 @@ def _settings(family: Family, task: Task, facts: Facts) -> Settings:
     )  # fmt: skip
 
 
-def _solve_lane(layout: Layout, model: Model, task: Task, rows: Rows, counts, tails, facts: Facts, active) -> _Ended:
+def _solve_lane(layout: Layout, model: Model, task: Task, data: Data, facts: Facts, active) -> _Ended:
     family = model.family
     settings, kernel = _settings(family, task, facts), Newton(family.has("scoring"))
-    state, held, hard = solve(layout, model, kernel, task, settings, Data(rows, counts, tails), facts, active)
+    state, held, hard = solve(layout, model, kernel, task, settings, data, facts, active)
     theta = state.theta + jnp.where(state.status == Status.CONVERGED, state.direction, 0.0)
     if family.quadratic:
-        theta = theta - _correction(model, rows, state, theta)
+        theta = theta - _correction(model, data.rows, state, theta)
     slow = state.status == Status.SUSPECT
     if family.has("boundary"):
         slow |= (_is_end(state.status) | (state.status == Status.MAX_ITER)) & (state.rate > 0.2)
@@ -209,17 +234,18 @@ def _is_end(status: jax.Array) -> jax.Array:
     return is_any(status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.NO_OVERDISPERSION)
 
 
-def _is_separated(model: Model, rows: Rows, ended: _Ended) -> jax.Array:
+def _is_separated(model: Model, data: Data, ended: _Ended) -> jax.Array:
+    rows = data.rows
     step = _recedes(model, rows, ended.state.direction, True)
     return step | _recedes(model, rows, ended.theta, False)
 
 
 def _close_lane(
-    layout: Layout, model: Model, whole: Model, task: Task, rows, counts, tails, facts: Facts, active,
-    ended: _Ended, doubtful, separated,
+    layout: Layout, model: Model, whole: Model, task: Task, data: Data, facts: Facts, active, ended: _Ended, doubtful,
+    separated,
 ) -> Lane:  # fmt: skip
     state, theta, held = ended.state, ended.theta, ended.held
-    family, data = model.family, Data(rows, counts, tails)
+    family, rows = model.family, data.rows
     running = state.status == Status.RUNNING
     null, sound = null_model(layout, model, task, _settings(family, task, facts), rows, facts, theta)
     bad = (facts.n_bad_y > 0) | ~jnp.isfinite(facts.weight) | ~jnp.all(jnp.isfinite(facts.gram)) | ~jnp.any(active)
@@ -298,31 +324,26 @@ def _sums_by_count(model: Model, task: Task, data: Data, facts: Facts, theta, nu
     """As :class:`~jaxglm.kernels.Statistics`: a row needs `nll` alone, from which others differ by functions of y."""
     family, rows, weight = model.family, data.rows, data.rows.weight
     others = theta[theta.shape[0] + 1 - model.layout.n_predictors :]
-    y = jnp.arange(data.counts.shape[0], dtype=theta.dtype)
+    mean = family.link.link(center_of(facts, family.mean_range))
+    at, at_null = (jnp.concatenate([one[None], others]) for one in (mean, null))
 
-    def over_counts(function, mean):
-        eta = jnp.concatenate([mean[None], others])
-        return jnp.dot(data.counts, jax.vmap(lambda y: function(y, eta))(y))
-
-    def lost(y, eta):
-        return family.unit_deviance(y, eta, {}) - 2.0 * family.nll(y, eta, {})
-
-    def constant(y, eta):
-        return family.logpdf(y, eta, jnp.ones(()), {}) + family.nll(y, eta, {})
+    def of_count(y):
+        nll = family.nll(y, at, {})
+        lost = family.unit_deviance(y, at, {}) - 2.0 * nll
+        return lost, family.logpdf(y, at, jnp.ones(()), {}) + nll, family.unit_deviance(y, at_null, {})
 
     def nll_of(eta):
         return total(weight * jax.vmap(family.nll, (0, 0, None))(rows.y, eta, {}))
 
-    eta, mean = model.eta(rows, theta), family.link.link(center_of(facts, family.mean_range))
-    nll, shift = nll_of(eta), over_counts(lost, mean)
+    eta = model.eta(rows, theta)
+    nll = nll_of(eta)
+    shift, constant, null_deviance = over_counts(data.counts.weights, data.counts.n_chunks, of_count)
     if task.has_offset:
         offset = 0.0 if rows.offset is None else rows.offset[:, 0]
         null_deviance = 2.0 * nll_of(eta.at[:, 0].set(null + offset)) + shift
-    else:
-        null_deviance = over_counts(lambda y, e: family.unit_deviance(y, e, {}), null)
-    llf = over_counts(constant, mean) - nll
-    if data.tails is not None:
-        llf = llf - steps(model, data.tails, theta)[0]
+    llf = constant - nll
+    if data.counts.tails is not None:
+        llf = llf - steps(model, data.counts, theta)[0]
     prior = jnp.zeros_like(rows.y) if rows.prior is None else jnp.log(rows.prior)
     return FitSums(
         deviance=jnp.maximum(2.0 * nll + shift, 0.0), null_deviance=jnp.maximum(null_deviance, 0.0),

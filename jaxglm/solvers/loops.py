@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,8 @@ from jaxglm.tree import pytree, static
 
 #: Where a parameter whose log is a predictor starts at the least.
 _SMALLEST = -12.0
+#: Values of counts that are summed over together.
+CHUNK = 32
 #: Evaluations in which a null model ends.
 _NULL_TURNS = 60
 
@@ -54,30 +57,50 @@ class Task:
     density: bool = static(default=False)
 
 
-class Data(NamedTuple):
-    """The rows of a lane.
+class Counts(NamedTuple):
+    """Rows of a lane by their response, where each has one of 0, 1, ..., V - 1.
 
     Attributes
     ----------
-    rows : Rows
-    counts : (V,) or None
-        Weight of the rows whose response is 0, 1, ..., V - 1, where each has one of these.
-    tails : (V - 1,) or None
-        Weight of the rows whose response is above 0, 1, ..., V - 2, for a family
-        :attr:`~jaxglm.families.Family.without_steps`.
+    weights : (V,) weight of the rows that have each value
+    tails : (V,) or None
+        Weight of the rows above each value, for a family :attr:`~jaxglm.families.Family.without_steps`.
+    n_chunks : int scalar
+        How many times CHUNK values are in use, the same for all lanes of a tile.
     """
 
-    rows: Rows
-    counts: jax.Array | None
+    weights: jax.Array
     tails: jax.Array | None
+    n_chunks: jax.Array
+
+
+class Data(NamedTuple):
+    """The rows of a lane, and perhaps their counts."""
+
+    rows: Rows
+    counts: Counts | None
+
+
+def over_counts(weights: jax.Array, n_chunks: jax.Array, function: Callable[[jax.Array], Any]) -> Any:
+    """Sums of weights (V,) times what a function of one value gives, over the chunks that are in use."""
+    size = min(CHUNK, weights.shape[0])
+
+    def body(i, total):
+        values = i * size + jnp.arange(size)
+        part = jax.lax.dynamic_slice_in_dim(weights, i * size, size)
+        found = jax.vmap(function)(values.astype(weights.dtype))
+        return jax.tree.map(lambda t, f: t + jnp.sum(part * f), total, found)
+
+    like = jax.eval_shape(function, jax.ShapeDtypeStruct((), weights.dtype))
+    return jax.lax.fori_loop(0, n_chunks, body, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like))
 
 
 def evaluate(model: Model, kernel: Newton, data: Data, point: Point) -> Totals:
     """What a Newton step needs, at a point."""
     totals = kernel.finish(model, kernel.map(model, point, data.rows))
-    if data.tails is None:
+    if data.counts is None or data.counts.tails is None:
         return totals
-    value, size, slope, bend = steps(model, data.tails, point.theta)
+    value, size, slope, bend = steps(model, data.counts, point.theta)
     # Curvature for steps far from the optimum has a form of its own.
     bend = jnp.where(point.observed, bend, 0.0) if kernel.scoring else bend
     return totals._replace(
@@ -86,7 +109,7 @@ def evaluate(model: Model, kernel: Newton, data: Data, point: Point) -> Totals:
     )  # fmt: skip
 
 
-def steps(model: Model, tails: jax.Array, theta: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+def steps(model: Model, counts: Counts, theta: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Sum of the steps of all counts, that of their sizes, and two derivatives in the last coefficient."""
 
     def terms(j):
@@ -95,10 +118,9 @@ def steps(model: Model, tails: jax.Array, theta: jax.Array) -> tuple[jax.Array, 
             return slope, (value, slope)
 
         bend, (value, slope) = jax.grad(slope_of, has_aux=True)(theta[-1])
-        return value, slope, bend
+        return value, jnp.abs(value), slope, bend
 
-    value, slope, bend = jax.vmap(terms)(jnp.arange(tails.shape[0], dtype=theta.dtype))
-    return jnp.dot(tails, value), jnp.dot(tails, jnp.abs(value)), jnp.dot(tails, slope), jnp.dot(tails, bend)
+    return over_counts(counts.tails, counts.n_chunks, terms)
 
 
 def curvature_of(family: Family, wanted: str) -> str:
@@ -162,7 +184,7 @@ def _from_limit(model: Model, kernel, task: Task, settings, data: Data, active, 
     bare = rows._replace(x=rows.x[:-1], offset=None if rows.offset is None else rows.offset[:, :-1])
     rule = replace(settings, curvature=curvature_of(simple.family, task.curvature))
     begun = begin(first[:-width], active[:-width], center, rule)
-    limited = loop(simple, Newton(simple.family.has("scoring")), Data(bare, None, None), begun, rule, task.turns)
+    limited = loop(simple, Newton(simple.family.has("scoring")), Data(bare, None), begun, rule, task.turns)
     fine = is_any(limited.status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION)
     theta = jnp.concatenate([limited.theta + limited.direction, jnp.zeros(width)]) + family.limit * one
     totals = evaluate(model, kernel, data, Point(theta, jnp.asarray(False), None, center))
@@ -218,7 +240,7 @@ def _best_constants(model: Model, kernel, settings: Settings, rows: Rows) -> jax
     """Constants of all predictors that fit best, (K,)."""
     k = model.layout.n_predictors
     bare = Model(model.family, Layout((Constant(),) * k))
-    data = Data(rows._replace(x=((),) * k), None, None)
+    data = Data(rows._replace(x=((),) * k), None)
     begun = begin(jnp.zeros(k), jnp.ones(k, bool), jnp.zeros(()), settings)
     state = loop(bare, kernel, data, begun, replace(settings, tol=jnp.asarray(1e-4)), _NULL_TURNS)
     return jnp.where(jnp.isfinite(state.value), state.theta, 0.0)
@@ -245,6 +267,6 @@ def null_model(layout: Layout, model: Model, task: Task, settings, rows, facts, 
     center = center_of(facts, family.mean_range)
     start = family.link.link(center) if family.has("start") else jnp.zeros(())
     begun = begin(start[None], jnp.ones(1, bool), center, settings)
-    state = loop(constant, Newton(family.has("scoring")), Data(bare, None, None), begun, settings, _NULL_TURNS)
+    state = loop(constant, Newton(family.has("scoring")), Data(bare, None), begun, settings, _NULL_TURNS)
     fine = is_any(state.status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION)
     return (state.theta + jnp.where(state.status == Status.CONVERGED, state.direction, 0.0))[0], fine

@@ -66,14 +66,14 @@ HOLED = COLUMNS.copy()
 HOLED[[2, 5, 9], 1] = np.nan
 
 
-@pytest.mark.parametrize("family", ["poisson", "gaussian", "negative_binomial"])
-def test_scores_are_those_of_single_tests(family):
+@pytest.mark.parametrize(("family", "columns"), [("poisson", HOLED), ("negative_binomial", COLUMNS)])
+def test_scores_are_those_of_single_tests(family, columns):
     y = rng.negative_binomial(2.0, 2.0 / (2.0 + np.exp(0.5 + X[:, 0] + 0.2 * COLUMNS[:, 0]))).astype(float)
-    found = quietly(jg.fit_candidates, y, X, HOLED, family)
+    found = quietly(jg.fit_candidates, y, X, columns, family)
     for j in range(4):
-        there = ~np.isnan(HOLED[:, j])
+        there = ~np.isnan(columns[:, j])
         null = quietly(jg.fit, X[there], y[there], family)
-        test = null.score_test(HOLED[there, j][:, None])
+        test = null.score_test(columns[there, j][:, None])
         assert found.loc[j, "statistic"] == pytest.approx(test.statistic, rel=1e-8)
         assert found.loc[j, "pvalue"] == pytest.approx(test.p_value, rel=1e-7)
         assert found.loc[j, "nobs"] == there.sum()
@@ -100,6 +100,29 @@ def test_each_candidate_is_fitted_as_if_alone():
         assert ratio.loc[j, "statistic"] == pytest.approx(test["statistic"], rel=1e-8)
         assert ratio.loc[j, "pvalue"] == pytest.approx(test["p_value"], rel=1e-7)
     assert (wald["status"][4:] == "ALIASED").all() and wald["coef"][4:].isna().all()
+
+
+#: R 4.2: p-values of add1(test = "Rao"), of anova() and of summary() for both candidates.
+IN_R = {
+    "poisson": (
+        (0.33882528411127, 0.70796692147329), (0.33845662114252, 0.70795039324166),
+        (0.33926157639721, 0.707999928691841),
+    ),
+    "gamma": (
+        (0.54038552176468, 0.80941172175160), (0.56223484661884, 0.823039704496874),
+        (0.56660047219103, 0.827198559344823),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IN_R)
+def test_tests_are_those_of_r(name):
+    y = np.array([2, 3, 6, 7, 8, 9, 10, 12, 15, 11, 4, 3, 2, 1, 5, 8, 9, 3, 4, 6])
+    i = np.arange(1, 21)
+    columns = np.column_stack([np.cos(2 * i), i * 7 % 5])
+    for test, expected in zip(("score", "lr", "wald"), IN_R[name], strict=True):
+        found = jg.fit_candidates(y, np.sin(i)[:, None], columns, name, link="log", test=test)
+        np.testing.assert_allclose(found["pvalue"], expected, rtol=1e-9)
 
 
 def test_candidates_of_any_type():
