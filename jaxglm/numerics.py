@@ -314,23 +314,28 @@ def log1p_over(mu: jax.Array, log_alpha: jax.Array) -> jax.Array:
 
     Value and derivatives share one logarithm and one quotient.
     """
-    return mu * _log1p_parts(jnp.exp(log_alpha) * mu)[0]
+    return mu * _log1p_parts(exp_apart(log_alpha) * mu)[0]
 
 
 @jax.custom_jvp
 def _log1p_excess(mu: jax.Array, log_alpha: jax.Array) -> jax.Array:
     """Minus the derivative of :func:`log1p_over` in log alpha."""
-    return mu * _log1p_parts(jnp.exp(log_alpha) * mu)[2]
+    return mu * _log1p_parts(exp_apart(log_alpha) * mu)[2]
+
+
+def exp_apart(x: jax.Array) -> jax.Array:
+    """exp(x), which XLA does not join with the exponential that it is multiplied by into another one for each row."""
+    return jax.lax.optimization_barrier(jnp.exp(x))
 
 
 def _log1p_over_jvp(primals, tangents):
     (mu, t), (dmu, dt) = primals, tangents
-    return log1p_over(mu, t), tangent((dmu, lambda: 1.0 / (1.0 + jnp.exp(t) * mu)), (dt, lambda: -_log1p_excess(mu, t)))
+    return log1p_over(mu, t), tangent((dmu, lambda: 1.0 / (1.0 + exp_apart(t) * mu)), (dt, lambda: -_log1p_excess(mu, t)))
 
 
 def _log1p_excess_jvp(primals, tangents):
     (mu, t), (dmu, dt) = primals, tangents
-    value, x = _log1p_excess(mu, t), jnp.exp(t) * mu
+    value, x = _log1p_excess(mu, t), exp_apart(t) * mu
     bend = x * (1.0 / (1.0 + x)) ** 2
     return value, tangent((dmu, lambda: bend), (dt, lambda: mu * bend - value))
 

@@ -90,7 +90,7 @@ class NegativeBinomial(Family):
         return "alpha", True
 
     def _alpha(self, eta) -> jax.Array:
-        return jnp.exp(eta[1]) if self.alpha is None else jnp.asarray(self.alpha, eta.dtype)
+        return numerics.exp_apart(eta[1]) if self.alpha is None else jnp.asarray(self.alpha, eta.dtype)
 
     def _log_alpha(self, eta) -> jax.Array:
         return eta[1] if self.alpha is None else jnp.log(jnp.asarray(self.alpha, eta.dtype))
@@ -101,7 +101,7 @@ class NegativeBinomial(Family):
         mu = self.link.inverse(eta[0])
         log_mu = self.link.log_inverse(jnp.where(y == 0, jax.lax.stop_gradient(eta[0]), eta[0]))
         spread = numerics.log1p_over(mu, log_alpha)
-        return spread + y * (jnp.exp(log_alpha) * spread) - numerics.times(y, log_mu)
+        return spread + y * (self._alpha(eta) * spread) - numerics.times(y, log_mu)
 
     def nll(self, y, eta, aux: Aux) -> jax.Array:
         value = self._mean_part(y, eta)
@@ -122,8 +122,9 @@ class NegativeBinomial(Family):
 
     def _mean_curvature(self, eta) -> jax.Array:
         """Expected second derivative in the mean predictor."""
-        at_mean = self.link.inverse(eta[0])
-        return jax.grad(jax.grad(lambda e: self._mean_part(at_mean, eta.at[0].set(e))))(eta[0])
+        mu, slope = jax.value_and_grad(self.link.inverse)(eta[0])
+        # The slope of mu times that of its log, over 1 + alpha mu: no quotient of two numbers that may underflow.
+        return slope * jax.grad(self.link.log_inverse)(eta[0]) / (1.0 + self._alpha(eta) * mu)
 
     def expected(self, y, eta, aux: Aux) -> jax.Array:
         mean = self._mean_curvature(eta)
