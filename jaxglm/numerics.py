@@ -220,35 +220,6 @@ def _log1p_parts(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     )
 
 
-@jax.custom_jvp
-def log1p_ratio(x: jax.Array) -> jax.Array:
-    """log(1 + x) / x for x >= 0; 1 at 0."""
-    return _log1p_parts(x)[0]
-
-
-@log1p_ratio.defjvp
-def _log1p_ratio_jvp(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    return log1p_ratio(x), -_log1p_slope(x) * dx
-
-
-@jax.custom_jvp
-def _log1p_slope(x: jax.Array) -> jax.Array:
-    """Minus the derivative of log1p_ratio: (log(1 + x) / x - 1 / (1 + x)) / x, 1/2 at 0."""
-    safe = jnp.where(x > 1e-8, x, 1.0)
-    return jnp.where(x > 1e-8, _log1p_parts(safe)[2] / safe, 0.5 - 2.0 * x / 3.0)
-
-
-@_log1p_slope.defjvp
-def _log1p_slope_jvp(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    slope = _log1p_slope(x)
-    safe = jnp.where(x > 1e-5, x, 1.0)
-    # Digits go as x falls, but the curvature of what it enters is then that of its other terms.
-    bend = jnp.where(x > 1e-5, (1.0 / (1.0 + safe) ** 2 - 2.0 * slope) / safe, -2.0 / 3.0 + 1.5 * x)
-    return slope, bend * dx
-
-
 #: Stirling's series of log gamma in v = 1/z: coefficients of v, v^3, ..., good to float64 for z >= _SHIFT.
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
 _SHIFT = 8
@@ -330,7 +301,8 @@ def exp_apart(x: jax.Array) -> jax.Array:
 
 def _log1p_over_jvp(primals, tangents):
     (mu, t), (dmu, dt) = primals, tangents
-    return log1p_over(mu, t), tangent((dmu, lambda: 1.0 / (1.0 + exp_apart(t) * mu)), (dt, lambda: -_log1p_excess(mu, t)))
+    slope = 1.0 / (1.0 + exp_apart(t) * mu)
+    return log1p_over(mu, t), tangent((dmu, lambda: slope), (dt, lambda: -_log1p_excess(mu, t)))
 
 
 def _log1p_excess_jvp(primals, tangents):

@@ -111,8 +111,8 @@ class NegativeBinomial(Family):
         return mu + self._alpha(eta) * mu * mu
 
     def unit_deviance(self, y, eta, aux: Aux) -> jax.Array:
-        alpha = self._alpha(eta)
-        at_y = y * numerics.log1p_ratio(alpha * y) + y * jnp.log1p(alpha * y)
+        spread = numerics.log1p_over(y, self._log_alpha(eta))
+        at_y = spread + y * (self._alpha(eta) * spread)
         at_y -= numerics.times(y, jnp.log(jnp.where(y > 0, y, 1.0)))
         return jnp.maximum(2.0 * (self._mean_part(y, eta) - at_y), 0.0)
 

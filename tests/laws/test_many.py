@@ -72,7 +72,7 @@ def test_every_response_is_as_if_fitted_alone(case):
         assert whole.labels.response == key
 
 
-def test_every_model_predicts_every_row(case):
+def test_every_model_predicts_every_row(case, tmp_path):
     family, Y, options, many = case
     new = X.iloc[:5]
     beside = {name: v for name, v in options.items() if name == "offset"}
@@ -81,3 +81,8 @@ def test_every_model_predicts_every_row(case):
     for g in (0, G - 1):
         alone = many[Y.columns[g]].predict(new, **{name: v[:5, g] for name, v in beside.items()})
         np.testing.assert_allclose(found.iloc[:, g], alone, rtol=AS_ALONE)
+    many.save(tmp_path / "many")
+    loaded = jg.load(tmp_path / "many")
+    again = loaded.predict(new, **{name: v[:5] for name, v in beside.items()})
+    pd.testing.assert_frame_equal(again, found, rtol=1e-14)
+    pd.testing.assert_frame_equal(loaded.bse, many.bse)

@@ -100,13 +100,23 @@ def test_log_rising_and_its_derivatives(y, x64):
     np.testing.assert_allclose(ours[:, 2], want[:, 2], rtol=1e-8, atol=1e-14)
 
 
-def test_log1p_ratio(x64):
-    x = jnp.asarray([0.0, 1e-300, 1e-12, 0.1, 0.4999, 0.5, 3.0, 1e10])
-    ours = np.asarray(jax.jit(numerics.log1p_ratio)(x))
-    np.testing.assert_allclose(ours[1:], np.log1p(x[1:]) / x[1:], rtol=1e-14)
-    assert ours[0] == 1.0
-    slope = jax.jit(jax.vmap(jax.grad(numerics.log1p_ratio)))(x[:3])
-    np.testing.assert_allclose(slope, -0.5, rtol=1e-11)
+def test_log1p_over(x64):
+    mu = np.array([0.0, 1e-300, 1e-6, 0.3, 4.0, 1e4, 1e10])
+    for t in (-35.0, -12.0, -0.5, 0.0, 3.0):
+
+        def parts(m, t=t):
+            value = numerics.log1p_over
+            return value(m, t), *jax.grad(value, (0, 1))(m, t), jax.grad(jax.grad(value, 1), 1)(m, t)
+
+        ours = np.array(jax.jit(jax.vmap(parts))(mu))
+        with mpmath.workdps(60):
+            alpha = mpmath.exp(t)
+            for m, found in zip(mu.tolist(), ours.T, strict=True):
+                m = mpmath.mpf(m)
+                x = alpha * m
+                log, excess = mpmath.log1p(x) / alpha, mpmath.log1p(x) / alpha - m / (1 + x)
+                exact = (log, 1 / (1 + x), -excess, excess - m * x / (1 + x) ** 2)
+                np.testing.assert_allclose(found, [float(v) for v in exact], rtol=1e-12, atol=1e-307)
 
 
 def test_log_factorial(x64):
