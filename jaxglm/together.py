@@ -168,6 +168,12 @@ class Added:
             return _columns(self.candidates, members)
         return np.take(_columns(self.candidates, members), self.positions, axis=1)
 
+    def upright(self, members: np.ndarray) -> np.ndarray:
+        """Some candidates as columns, (n, L), in double precision."""
+        run = (np.diff(members) == 1).all()
+        found = self.candidates[:, members[0] : members[-1] + 1] if run else self.candidates[:, members]
+        return (found if self.positions is None else found[self.positions]).astype(float)
+
     def rows(self, group: int) -> np.ndarray:
         """Positions of the rows that a candidate has."""
         return np.flatnonzero(~np.isnan(self.columns(np.array([group]))[0].astype(float)))

@@ -59,18 +59,18 @@ def basis(model: Model, rows: Rows, active: np.ndarray) -> np.ndarray:
 
 @jax.jit
 def _block(terms: Terms, columns: jax.Array) -> tuple[jax.Array, ...]:
-    """Sums over rows for a block of columns (b, n)."""
+    """Sums over rows for a block of columns (n, b)."""
     squares = columns**2
-    length = jnp.sum(squares, axis=1)
-    spanned = jnp.sum(matmul(columns, terms.basis) ** 2, axis=1)
+    length = jnp.sum(squares, axis=0)
+    spanned = jnp.sum(matmul(terms.basis.T, columns) ** 2, axis=0)
     return (
-        -matmul(columns, terms.score), matmul(squares, terms.curvature), matmul(columns, terms.crossed),
-        length, length - spanned,
+        -matmul(terms.score, columns), matmul(terms.curvature, squares), matmul(terms.crossed.T, columns), length,
+        length - spanned,
     )  # fmt: skip
 
 
 def scores(terms: Terms, inverse: np.ndarray, columns: np.ndarray) -> Scores:
-    """Scores of a block of columns (b, n), of which none is missing.
+    """Scores of a block of columns (n, b), of which none is missing.
 
     Parameters
     ----------
@@ -78,19 +78,18 @@ def scores(terms: Terms, inverse: np.ndarray, columns: np.ndarray) -> Scores:
 
     Notes
     -----
-    Cost O(b n P), one product of the columns with n x P weights. A column is aliased where its distance from the span
+    Cost O(b n P), products of the columns with n x P weights. A column is aliased where its distance from the span
     of those of the mean predictor is a share of its length below the tolerance of a fit; where the products cannot tell
-    it is computed.
+    it is computed. Columns with infinite values have NaN.
     """
     slope, own, crossed, length, left = (np.asarray(a) for a in _block(terms, columns))
-    left = left.copy()
+    left, spanning = left.copy(), np.asarray(terms.basis)
     for i in np.flatnonzero(left < GRAM_TOLERANCE * length):
-        spanning = np.asarray(terms.basis)
-        rest = columns[i] - spanning @ (spanning.T @ columns[i])
+        rest = columns[:, i] - spanning @ (spanning.T @ columns[:, i])
         rest -= spanning @ (spanning.T @ rest)
         left[i] = rest @ rest
-    aliased = ~(left > QR_TOLERANCE**2 * length)
-    information = own - np.einsum("bp,pq,bq->b", crossed, inverse, crossed)
+    aliased = np.isfinite(length) & ~(left > QR_TOLERANCE**2 * length)
+    information = own - np.einsum("pb,pq,qb->b", crossed, inverse, crossed, optimize=True)
     return Scores(slope, np.where(aliased, np.nan, information), aliased)
 
 
