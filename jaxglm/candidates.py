@@ -11,7 +11,6 @@ import pandas as pd
 
 from jaxglm import resolve
 from jaxglm.api import options_of
-from jaxglm.batch import Bar
 from jaxglm.batched import Batch, Work
 from jaxglm.errors import DataError, InputError, InputTypeError, NotAvailableError, Status
 from jaxglm.fit import fit_source
@@ -24,6 +23,7 @@ from jaxglm.intake import ArrayIntake, Beside
 from jaxglm.intake.together import as_responses
 from jaxglm.kernels import Model
 from jaxglm.precision import scope
+from jaxglm.progress import Bar
 from jaxglm.results.labels import as_text
 from jaxglm.sources import ArraySource
 from jaxglm.together import Added, Together, blocks
@@ -154,7 +154,7 @@ def fit_candidates(
         name_row=taken.name_row, name_column=lambda j: f"column {as_text(intake.names[j])!r}",
     )  # fmt: skip
     job = _Job(null, added, keys, intake)
-    with Bar(len(keys), progress, "candidates") as bar:
+    with Bar(len(keys), progress, " candidates") as bar:
         found = {"score": _score, "wald": _wald, "lr": _ratio}[test](job, bar.add)
     return _frame(job, found)
 

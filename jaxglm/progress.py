@@ -40,9 +40,12 @@ class Bar:
         A bar is wanted, and tqdm is not installed.
     """
 
-    def __init__(self, total: int | None, wanted: bool | None, unit: str, patience: float | None = None, **options: Any):
+    def __init__(
+        self, total: int | None, wanted: bool | None, unit: str, patience: float | None = None, **options: Any
+    ):
         self.total, self.wanted, self.done = total, wanted, 0
-        self._begun, self._patience, self._bar = time.monotonic(), PATIENCE if patience is None else patience, None
+        self._begun, self._bar = time.monotonic(), None
+        self._patience = PATIENCE if patience is None else patience
         self._options = {"unit": unit, **options}
         if wanted:
             self._open()
