@@ -146,6 +146,8 @@ def check_trials(y: np.ndarray, trials: np.ndarray, name_row) -> None:
 def data_notes(y: np.ndarray, trials: np.ndarray | None, family: Family) -> tuple[str, ...]:
     """Facts about the response that the summary states because they are often mistakes."""
     whole = y if trials is None else y * trials
+    if (whole == np.rint(whole)).all():
+        return ()
     # Infinite values get their own error in the first pass.
     with np.errstate(invalid="ignore"):
         fractional = np.abs(whole - np.round(whole)) > 1e-6 * np.maximum(np.abs(whole), 1.0)

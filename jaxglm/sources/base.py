@@ -21,13 +21,13 @@ _CHUNK_ELSEWHERE = 2**20
 #: Bytes of design that a chunk of wide rows may take on a CPU; every thread works on a chunk of its own.
 _CHUNK_BYTES = 2**23
 #: Bytes of design that an inner block may take on a CPU, so that its temporaries stay in cache.
-_BLOCK_BYTES = 2**20
+_BLOCK_BYTES = 2**18
 #: Rows up to which compiling costs more than fast code saves.
 FEW_ROWS = 1024
 #: Most rows of such a block.
 LARGEST_BLOCK = 2**14
-#: Rows of sums over all pairs of coefficients that may be added for one row of data.
-_PAIRS_PER_ROW = 64
+#: Sums over pairs of levels that may be added up for one row of data.
+_PAIRS_PER_ROW = 4
 
 
 class Source(ABC):
@@ -63,8 +63,15 @@ class Source(ABC):
         """About n rows spread over all of them, in memory; None where that would take a pass."""
         return None
 
+    def condensed(self, model: Model) -> tuple[Source, Model]:
+        """A source and a model that give the same sums for less work; these very two where there are none."""
+        return self, model
+
     #: Whether some of the memory that is read belongs to the user, who may change it.
     aliased: bool = False
+
+    #: Whether a row stands for as many rows of the data as its `freq` says.
+    repeats: bool = False
 
     #: The rows as one device pytree where they are small enough for a loop on the device, else None.
     resident: Rows | None = None
@@ -97,13 +104,13 @@ def bucket(n: int) -> int:
 def block_rows(model: Model, rows: Rows) -> int:
     """Rows of an inner block: all of them on an accelerator, what stays in cache on a CPU.
 
-    Models of factors with very many levels take more, since a block also adds up sums for all pairs of levels.
+    Models of factors with many levels take more, since a block also adds up sums for all pairs of levels.
     """
     m = rows.y.shape[0]
     if jax.default_backend() != "cpu":
         return m
-    dense = _BLOCK_BYTES // max(row_bytes(rows), 64)
-    target = max(512, dense, min(model.layout.n_coefficients, 2**15) ** 2 // _PAIRS_PER_ROW)
+    dense = _BLOCK_BYTES // max(row_bytes(rows), 16)
+    target = max(512, dense, model.layout.n_sums // _PAIRS_PER_ROW)
     size = 512
     while size * 2 <= min(target, LARGEST_BLOCK) and m % (size * 2) == 0:
         size *= 2
@@ -182,6 +189,8 @@ def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: Iterable[tup
         rows, _ = chunks[0]
         total = (_whole.quick if _little(rows) else _whole)(kernel, model, point, rows, block_rows(model, rows))
         return _finish(kernel, model, total)
+    # Handed over once, not with every chunk.
+    model, point = jax.device_put((model, point))
     workers = min(threads(), len(chunks)) if known else 1
     if workers <= 1:
         total = _add_chunks(kernel, model, point, chunks)
