@@ -21,6 +21,7 @@ from jaxglm.sources.base import (
     map_chunk,
     pad,
     reduce_chunks,
+    stored,
     to_device,
 )
 from jaxglm.sources.distinct import distinct
@@ -215,17 +216,18 @@ def _cut_up(rows: Rows, size: int, in_place: bool) -> list[Rows]:
     for start in range(0, len(rows.y), size):
         part = cut(rows, start, min(start + size, len(rows.y)))
         whole = len(part.y) == size
-        made = _in_place(part, size) if in_place else to_device(pad(part, size))
+        made = _in_place(part, size) if in_place else stored(pad(part, size))
         if ones is not None and whole and rows.freq.strides == (0,):
             made = made._replace(freq=ones)
         elif whole:
             ones = made.freq
         chunks.append(made)
-    return chunks
+    # All at once: a hundred transfers one by one take as long as a pass.
+    return jax.device_put(chunks)
 
 
 def _in_place(rows: Rows, size: int) -> Rows:
-    """A chunk on the CPU whose design is read where it lies as far as possible, and the rest copied.
+    """A chunk whose design is read where it lies as far as possible, and the rest copied.
 
     Where rows are too few the design is followed by memory that has no values beyond the next block.
     """
@@ -238,9 +240,9 @@ def _in_place(rows: Rows, size: int) -> Rows:
             ours[:m] = a
             ours[m : m + LARGEST_BLOCK] = a[0]
             a = ours
-        return jax.device_put(Window.of(a) if a.dtype.kind == "f" else a)
+        return Window.of(a) if a.dtype.kind == "f" else a
 
-    return to_device(pad(rows._replace(x=()), size))._replace(x=jax.tree.map(place, rows.x))
+    return stored(pad(rows._replace(x=()), size))._replace(x=jax.tree.map(place, rows.x))
 
 
 def rechunk(blocks: Iterable[Rows], size: int) -> Iterator[Rows]:
