@@ -63,7 +63,7 @@ class ArraySource(Source):
     @classmethod
     def from_rows(cls, rows: Rows, owned: bool = False) -> ArraySource:
         """From one block of host arrays, which may be our own; see the class for what is copied."""
-        n, size = len(rows.y), chunk_rows(row_bytes(rows))
+        n, size = len(rows.y), chunk_rows(row_bytes(rows), len(rows.y))
         if n <= size:
             return cls([to_device(pad(rows, min(size, bucket(n))))], [n])
         counts = [min(size, n - start) for start in range(0, n, size)]
@@ -115,7 +115,7 @@ class ArraySource(Source):
     @classmethod
     def _dealt_out(cls, rows: Rows) -> ArraySource:
         """Of our own host rows, in chunks such that every thread has one, unless they are few."""
-        n, most = len(rows.y), chunk_rows(row_bytes(rows))
+        n, most = len(rows.y), chunk_rows(row_bytes(rows), len(rows.y))
         size = min(most, bucket(n if n <= _LEAST_COMBINED else -(-n // threads())))
         counts = [min(size, n - start) for start in range(0, n, size)]
         return cls([], counts, repeats=True, host=rows, size=size)

@@ -20,6 +20,8 @@ CHUNK = {"cpu": 2**15}
 _CHUNK_ELSEWHERE = 2**20
 #: Bytes of design that a chunk of wide rows may take on a CPU; every thread works on a chunk of its own.
 _CHUNK_BYTES = 2**23
+#: Chunks from which they are longer where rows are short: each thread still has several.
+_MANY_CHUNKS = 16
 #: Bytes of design that an inner block may take on a CPU, so that its temporaries stay in cache.
 _BLOCK_BYTES = 2**18
 #: Rows up to which compiling costs more than fast code saves.
@@ -77,10 +79,15 @@ class Source(ABC):
     resident: Rows | None = None
 
 
-def chunk_rows(width: int = 0) -> int:
-    """Rows of a full chunk on the default platform, for rows of so many bytes."""
+def chunk_rows(width: int = 0, n: int = 0) -> int:
+    """Rows of a full chunk on the default platform, for rows of so many bytes, of which there are n."""
     most = CHUNK.get(jax.default_backend(), _CHUNK_ELSEWHERE)
-    if jax.default_backend() != "cpu" or width * most <= _CHUNK_BYTES:
+    if jax.default_backend() != "cpu":
+        return most
+    if n >= _MANY_CHUNKS * most:
+        # To start a call takes as long as a few thousand short rows.
+        most *= 2
+    if width * most <= _CHUNK_BYTES:
         return most
     rows = 512
     while rows * 2 * width <= _CHUNK_BYTES and rows < most:
@@ -190,12 +197,12 @@ def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: Iterable[tup
         total = (_whole.quick if _little(rows) else _whole)(kernel, model, point, rows, block_rows(model, rows))
         return _finish(kernel, model, total)
     # Handed over once, not with every chunk.
-    model, point = jax.device_put((model, point))
+    there = jax.device_put((model, point))
     workers = min(threads(), len(chunks)) if known else 1
     if workers <= 1:
-        total = _add_chunks(kernel, model, point, chunks)
+        total = _add_chunks(kernel, *there, chunks)
     else:
-        jobs = [partial(_add_chunks, kernel, model, point, chunks[k::workers], True) for k in range(workers)]
+        jobs = [partial(_add_chunks, kernel, *there, chunks[k::workers], True) for k in range(workers)]
         total = reduce(partial(_combine, kernel), in_threads(jobs))
     return _finish(kernel, model, total)
 
@@ -218,12 +225,14 @@ def _combine(kernel: Kernel, a: Any, b: Any) -> Any:
 def _add_chunks(
     kernel: Kernel, model: Model, point: Any, chunks: Iterable[tuple[Rows, int]], wait: bool = False
 ) -> Any:
-    total = None
+    total, length, block = None, 0, 0
     for rows, count in chunks:
         if total is None:
             # Shapes come from a trace that is kept, so that no pass makes another.
             total = kernel.zero(_shape.eval_shape(kernel, model, point, rows))
-        total = _add(kernel, model, point, rows, np.int32(count), block_rows(model, rows), total)
+        if len(rows.y) != length:
+            length, block = len(rows.y), block_rows(model, rows)
+        total = _add(kernel, model, point, rows, np.int32(count), block, total)
     return jax.block_until_ready(total) if wait else total
 
 
