@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
-from jaxglm.precision import aligned_empty, host, in_threads, threads
+from jaxglm.precision import aligned_empty, host, in_threads, scope, threads
 from jaxglm.sources.base import (
     LARGEST_BLOCK,
     Source,
@@ -29,7 +29,7 @@ from jaxglm.sources.storage import Window, is_leaf, on_host, row_bytes
 
 #: Bytes of a design from which it is read where it lies; less is copied, so that later writes of the user do no harm.
 ALIASED_BYTES = 2**25
-#: Rows from which sums are most of a fit, so that it pays to combine the codes of factors and to use all threads.
+#: Rows from which sums are most of a fit, so that it pays to combine the codes of factors.
 _LEAST_COMBINED = 2**13
 #: Rows of each level of a factor that a sample has where there are so many: enough that also a rare outcome occurs.
 ROWS_OF_A_LEVEL = 160
@@ -66,18 +66,23 @@ class ArraySource(Source):
         n, size = len(rows.y), chunk_rows(row_bytes(rows), len(rows.y))
         if n <= size:
             return cls([to_device(pad(rows, min(size, bucket(n))))], [n])
-        counts = [min(size, n - start) for start in range(0, n, size)]
         on_cpu = jax.default_backend() == "cpu"
         if on_cpu and all(a.dtype.kind == "i" and a.ndim == 1 for a in jax.tree.leaves(rows.x)):
-            return cls([], counts, host=jax.tree.map(_owned, rows), size=size)
+            return cls._kept(jax.tree.map(_owned, rows), size)
         in_place = on_cpu and n * row_bytes(rows) >= ALIASED_BYTES
-        return cls(_cut_up(rows, size, in_place), counts, in_place and not owned)
+        return cls(_cut_up(rows, size, in_place), _counts(n, size), in_place and not owned)
+
+    @classmethod
+    def _kept(cls, rows: Rows, size: int, repeats: bool = False) -> ArraySource:
+        """Of host rows of our own, which become chunks of so many rows when these are first needed."""
+        return cls([], _counts(len(rows.y), size), repeats=repeats, host=rows, size=size)
 
     @property
     def _chunks(self) -> list[Rows]:
         if self._host is not None:
-            # Of codes alone: a fit to distinct rows needs none of them.
-            self._made, self._host = _cut_up(self._host, self._size, False), None
+            # Of codes alone: a fit to distinct rows needs none of them. Later on the scope may be another.
+            with scope():
+                self._made, self._host = _cut_up(self._host, self._size, False), None
         return self._made
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
@@ -105,20 +110,12 @@ class ArraySource(Source):
         if jax.default_backend() != "cpu":
             return self, model
         few = None if self._host is None else distinct(self._host)
-        source = self if few is None else self._dealt_out(few)
+        source = self if few is None else ArraySource._kept(few, min(self._size, bucket(len(few.y))), repeats=True)
         made = model.layout.combined() if source.n_rows >= _LEAST_COMBINED else None
         if made is None:
             return source, model
         layout, change = made
         return _Combined(source, change), Model(model.family, layout)
-
-    @classmethod
-    def _dealt_out(cls, rows: Rows) -> ArraySource:
-        """Of our own host rows, in chunks such that every thread has one, unless they are few."""
-        n, most = len(rows.y), chunk_rows(row_bytes(rows), len(rows.y))
-        size = min(most, bucket(n if n <= _LEAST_COMBINED else -(-n // threads())))
-        counts = [min(size, n - start) for start in range(0, n, size)]
-        return cls([], counts, repeats=True, host=rows, size=size)
 
     def beside(self, values: Any, change: Callable[[Rows, Any], Rows]) -> ArraySource:
         starts = np.cumsum([0, *self._counts])
@@ -203,6 +200,11 @@ class _Combined(ArraySource):
 
     def sample(self, n: int) -> ArraySource:
         return self._whole.sample(n).replace(self._changed)
+
+
+def _counts(n: int, size: int) -> list[int]:
+    """Rows of each chunk."""
+    return [min(size, n - start) for start in range(0, n, size)]
 
 
 def _owned(a: np.ndarray) -> np.ndarray:
