@@ -26,6 +26,16 @@ def glum(family: str, X: np.ndarray, y: np.ndarray) -> Answer:
     return Answer(np.concatenate([[model.intercept_], model.coef_]))
 
 
+def glum_errors(family: str, X: np.ndarray, y: np.ndarray) -> Answer:
+    """glum without penalty, with standard errors from the expected information, its fastest way to them."""
+    from glum import GeneralizedLinearRegressor
+
+    model = GeneralizedLinearRegressor(
+        family=family, alpha=0.0, gradient_tol=1e-8, robust=False, expected_information=True
+    ).fit(X, y, store_covariance_matrix=True)
+    return Answer(np.concatenate([[model.intercept_], model.coef_]), np.sqrt(np.diag(model.covariance_matrix())))
+
+
 def statsmodels(family: str, X: np.ndarray, y: np.ndarray) -> Answer:
     """statsmodels GLM, with standard errors."""
     import statsmodels.api as sm

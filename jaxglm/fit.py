@@ -69,7 +69,8 @@ def fit_source(
     last step used the observed and the expected information is reported. The Gaussian family with the identity link
     takes one Newton pass, one more where its columns are ill-conditioned, and one for the statistics. Many rows
     in memory take a Newton pass from the fit to a sample, about two for gradients alone, and a last one that gives
-    information and statistics together (:mod:`jaxglm.solvers.sampled`).
+    information and statistics together (:mod:`jaxglm.solvers.sampled`). Where a model of factors alone has many equal
+    rows in memory, all of these passes are over the distinct rows.
     """
     if model.layout.n_coefficients == 0:
         raise FitError("the model has no columns, so there is nothing to estimate; add a term or the intercept (~ 1)")
@@ -79,19 +80,20 @@ def fit_source(
         _check(source, model, facts, name_row, name_column)
 
     def null_of(facts, theta):
-        return _null_constant(source, model, facts, theta, has_intercept, has_offset, options)
+        return _null_constant(*solving, facts, theta, has_intercept, has_offset, options)
 
+    solving = source.condensed(model)
     reached = _REACHED * options.precision.eps if options.precision.eps > newton.EPS else 0.0
     tol, options = options.tol, replace(options, tol=max(options.tol, reached))
     solved = None
     if options.start is None:
         solved = sampled.solve(
-            source, model, tol=options.tol, max_iter=options.max_iter, curvature=options.curvature, kind=kind,
+            *solving, tol=options.tol, max_iter=options.max_iter, curvature=options.curvature, kind=kind,
             precision=options.precision, check=check, null=null_of,
         )  # fmt: skip
     if solved is None:
         start = _working(options.start, natural, name_column)
-        solved = _solve_plainly(source, model, options, kind, start, check, null_of)
+        solved = _solve_plainly(*solving, options, kind, start, check, null_of)
     solution, facts = solved.solution, solved.facts
     if solution.status is Status.CONVERGED and tol < reached:
         tolerance = max(solution.tolerance, reached)

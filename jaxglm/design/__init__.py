@@ -2,6 +2,7 @@
 
 from jaxglm.design.base import Design, Element
 from jaxglm.design.categorical import Categorical, Coding, Indicator, Table, product_coding
+from jaxglm.design.combined import Combined
 from jaxglm.design.dense import Columns, Constant, Dense, Paired, numbers
 from jaxglm.design.layout import Layout
 from jaxglm.design.split import Split
@@ -11,6 +12,7 @@ __all__ = [
     "Categorical",
     "Coding",
     "Columns",
+    "Combined",
     "Constant",
     "Dense",
     "Design",

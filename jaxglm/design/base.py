@@ -20,7 +20,7 @@ and sums over rows are made by its elements. No design sees y.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -77,6 +77,13 @@ class Design(ABC):
     def encode(self, x: Rows, dtype: Any) -> Rows:
         """Host rows in the form that this design keeps, from those of the columns themselves, numbers in `dtype`."""
 
+    def combined(self) -> tuple[Design, Callable[[Rows], Rows]] | None:
+        """The same columns in a form over which sums are cheaper, and what makes its rows; None for as it is.
+
+        The function is traceable, and returns leaves that it need not change as they are.
+        """
+        return None
+
 
 class Element(Design):
     """A design of one kind, which knows how to sum over rows.
@@ -96,8 +103,19 @@ class Element(Design):
     ``gram(sums)``              X' diag(w) X                            (p, p)
     ==========================  ======================================  =================
 
-    The dtype of `w` is the precision of the products; sums are in working precision.
+    The dtype of `w` is the precision of the products; sums are in working precision. The same sums are added to a total
+    by ``add_tally``, ``add_cross`` and ``add_gram``: where a block of rows changes few of many sums, in their places.
     """
+
+    @property
+    def n_raw(self) -> int:
+        """Columns in the raw form."""
+        return self.n_columns
+
+    @property
+    def levels(self) -> int | None:
+        """Number of levels of a factor whose rows are codes and nothing else, else None."""
+        return None
 
     @property
     def parts(self) -> tuple[tuple[Element, Sequence[int]], ...]:
@@ -131,6 +149,18 @@ class Element(Design):
     @abstractmethod
     def gram_sums(self, x: Rows, w: jax.Array) -> Sums:
         """Sums over rows from which :meth:`gram` makes the matrix."""
+
+    def add_tally(self, total: jax.Array, x: Rows, w: jax.Array, codes: jax.Array) -> jax.Array:
+        """A total (L, n_raw) with one more :meth:`tally`."""
+        return total + self.tally(x, w, codes, total.shape[0])
+
+    def add_cross(self, total: jax.Array, x: Rows, other: Element, xo: Rows, w: jax.Array) -> jax.Array:
+        """A total with one more :meth:`cross_sums`."""
+        return total + self.cross_sums(x, other, xo, w)
+
+    def add_gram(self, total: Sums, x: Rows, w: jax.Array) -> Sums:
+        """A total with one more :meth:`gram_sums`."""
+        return jax.tree.map(jnp.add, total, self.gram_sums(x, w))
 
     def contract(self, sums: jax.Array) -> jax.Array:
         """T' sums, from the raw form to columns."""

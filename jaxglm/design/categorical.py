@@ -79,7 +79,12 @@ class Indicator(Coding):
         if namespace(h) is jnp:
             return by_code(h, self._slot, self.width + 1)[: self.width]
         whole = np.zeros((self.width + 1, *h.shape[1:]))
-        np.add.at(whole, np.asarray(self._slot), h)
+        slot = np.asarray(self._slot)
+        if np.bincount(slot, minlength=1)[: self.width].max(initial=0) <= 1:
+            # One level a column, or none: what several levels share is the slot of no column.
+            whole[slot] = h
+        else:
+            np.add.at(whole, slot, h)
         return whole[: self.width]
 
     def gram(self, h: jax.Array) -> jax.Array:
@@ -154,6 +159,14 @@ class Categorical(Element):
     def n_columns(self) -> int:
         return self.coding.n_columns
 
+    @property
+    def n_raw(self) -> int:
+        return self.coding.n_levels
+
+    @property
+    def levels(self) -> int | None:
+        return None if self.scaled else self.coding.n_levels
+
     def _codes(self, x: Rows) -> jax.Array:
         return x[0] if self.scaled else x
 
@@ -182,6 +195,18 @@ class Categorical(Element):
     def gram_sums(self, x: Rows, w: jax.Array) -> jax.Array:
         squared = self._times(x, self._times(x, w))
         return by_code(squared, self._codes(x), self.coding.n_levels)
+
+    def add_tally(self, total: jax.Array, x: Rows, w: jax.Array, codes: jax.Array) -> jax.Array:
+        values = self._times(x, w).astype(float)
+        pairs = codes.astype(jnp.int32) * self.coding.n_levels + self._codes(x)
+        return total.ravel().at[pairs].add(values, mode="promise_in_bounds").reshape(total.shape)
+
+    def add_cross(self, total: jax.Array, x: Rows, other: Element, xo: Rows, w: jax.Array) -> jax.Array:
+        return other.add_tally(total, xo, self._times(x, w), self._codes(x))
+
+    def add_gram(self, total: jax.Array, x: Rows, w: jax.Array) -> jax.Array:
+        values = self._times(x, self._times(x, w)).astype(float)
+        return total.at[self._codes(x)].add(values, mode="promise_in_bounds")
 
     def contract(self, sums: jax.Array) -> jax.Array:
         return self.coding.contract(sums)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -37,6 +38,12 @@ class Layout:
     @property
     def n_coefficients(self) -> int:
         return sum(d.n_columns for d in self.designs)
+
+    @property
+    def n_sums(self) -> int:
+        """How many sums over rows :meth:`gram_sums` makes of pairs of elements."""
+        sizes = [e.part.n_raw for e in self._elements]
+        return sum(m * n for i, m in enumerate(sizes) for n in sizes[:i])
 
     def split(self, theta: jax.Array) -> list[jax.Array]:
         """The coefficients of each predictor."""
@@ -80,6 +87,19 @@ class Layout:
             rows.append(row)
         return rows
 
+    def add_gram_sums(self, total: list[list], x: Rows, curvature: jax.Array) -> list[list]:
+        """A total with the :meth:`gram_sums` of more rows."""
+        pairs = self._with_rows(x)
+        rows = []
+        for i, (e, xe) in enumerate(pairs):
+            row = [
+                e.part.add_cross(into, xe, o.part, xo, curvature[:, e.predictor, o.predictor])
+                for into, (o, xo) in zip(total[i], pairs[:i], strict=False)
+            ]
+            row.append(e.part.add_gram(total[i][i], xe, curvature[:, e.predictor, e.predictor]))
+            rows.append(row)
+        return rows
+
     def gram_of(self, sums: list[list]) -> jax.Array:
         """X' curvature X from its sums, (P, P); once a pass, whatever the number of blocks."""
         elements = self._elements
@@ -104,6 +124,18 @@ class Layout:
     def encode(self, x: Rows, dtype: Any) -> Rows:
         """Host rows as this layout keeps them, from those of the columns themselves."""
         return tuple(d.encode(xi, dtype) for d, xi in zip(self.designs, x, strict=True))
+
+    def combined(self) -> tuple[Layout, Callable[[Rows], Rows]] | None:
+        """The layout in a form over which sums are cheaper, and what makes its rows, as :meth:`Design.combined`."""
+        made = [design.combined() for design in self.designs]
+        if not any(made):
+            return None
+        designs = tuple(new[0] if new else d for new, d in zip(made, self.designs, strict=True))
+
+        def change(x):
+            return tuple(new[1](xi) if new else xi for new, xi in zip(made, x, strict=True))
+
+        return Layout(designs), change
 
     def spread(self) -> np.ndarray:
         """How large each column is where products of columns are rounded, (P,); 0 where they are exact."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglm.design.base import Design, Element, Rows
+from jaxglm.design.categorical import Categorical
+from jaxglm.design.combined import Combined, combined_codes, groups_of
 from jaxglm.tree import pytree, static
 
 
@@ -44,6 +46,27 @@ class Split(Design):
 
     def encode(self, x: Rows, dtype: Any) -> Rows:
         return tuple(kind.encode(xi, dtype) for kind, xi in zip(self.kinds, x, strict=True))
+
+    def combined(self) -> tuple[Split, Callable[[Rows], Rows]] | None:
+        levels = [kind.levels for kind in self.kinds]
+        groups = groups_of(levels)
+        if len(groups) == len(levels):
+            return None
+
+        def merged(group):
+            return Categorical(Combined(tuple(self.kinds[i].coding for i in group)))
+
+        kinds = tuple(self.kinds[group[0]] if len(group) == 1 else merged(group) for group in groups)
+        places = tuple(tuple(place for i in group for place in self.places[i]) for group in groups)
+
+        def change(x):
+            return tuple(
+                x[group[0]] if len(group) == 1
+                else combined_codes(tuple(x[i] for i in group), tuple(levels[i] for i in group))
+                for group in groups
+            )  # fmt: skip
+
+        return Split(kinds, places), change
 
     def columns(self, x: Rows, m: int) -> jax.Array:
         order = np.argsort(np.concatenate([np.asarray(p, int) for p in self.places]), kind="stable")

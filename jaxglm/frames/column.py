@@ -143,7 +143,13 @@ class Factor(Column):
     def present(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Mask over the levels: which occur in `rows` (all rows by default)."""
         codes = self.codes if rows is None else self.codes[rows]
-        return np.bincount(codes + 1, minlength=len(self.levels) + 1)[1:] > 0
+        # One place more, for the code -1. Most often all levels occur before long, and the rest need not be read.
+        found = np.zeros(len(self.levels) + 1, bool)
+        start, size = 0, 2**14
+        while start < len(codes) and not found[:-1].all():
+            found[codes[start : start + size]] = True
+            start, size = start + size, 2 * size
+        return found[:-1]
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,6 +106,13 @@ class Joint(Kernel):
     def additive(self) -> bool:
         return all(k.additive for k in self.kernels)
 
+    @property
+    def scatters(self) -> bool:
+        return any(k.scatters for k in self.kernels)
+
+    def accumulate(self, total: tuple, model: Model, point: Any, rows: Rows) -> tuple:
+        return tuple(k.accumulate(t, model, point, rows) for k, t in zip(self.kernels, total, strict=True))
+
     def map(self, model: Model, point: Any, rows: Rows) -> tuple:
         return tuple(k.map(model, point, rows) for k in self.kernels)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -92,6 +92,16 @@ class Closing(Kernel):
         terms = weighted_terms(model, point.newton, rows, self.newton.scoring)
         at = FitPoint(point.newton.theta, point.null, point.phi)
         return self.newton.sums(model, rows, terms), self.statistics.sums(model, at, rows, terms[0])
+
+    @property
+    def scatters(self) -> bool:
+        return self.newton.scatters
+
+    def accumulate(self, total: Any, model: Model, point: ClosingPoint, rows: Rows) -> tuple[Totals, FitSums]:
+        terms = weighted_terms(model, point.newton, rows, self.newton.scoring)
+        at = FitPoint(point.newton.theta, point.null, point.phi)
+        sums = self.statistics.sums(model, at, rows, terms[0])
+        return self.newton.add(total[0], model, rows, terms), self.combine(total[1], sums)
 
     def finish(self, model: Model, value: tuple[Totals, FitSums]) -> tuple[Totals, FitSums]:
         return self.newton.finish(model, value[0]), value[1]

@@ -37,15 +37,17 @@ class Facts(NamedTuple):
 class Survey(Kernel):
     """One pass over rows without curvature; cost O(m P^2).
 
-    ``products=False`` leaves out X'X and X'1 (None), which then costs O(m).
+    ``products=False`` leaves out X'X and X'1 (None), which then costs O(m). With ``repeats=True`` a row counts as all
+    the rows that it stands for.
     """
 
     products: bool = True
+    repeats: bool = False
 
     def map(self, model: Model, point: None, rows: Rows) -> Facts:
         family, k = model.family, model.layout.n_predictors
         # Products that decide about rank are in working precision.
-        present = (rows.freq > 0).astype(float)
+        present = rows.freq.astype(float) if self.repeats else (rows.freq > 0).astype(float)
         possible = jax.vmap(family.support)(rows.y, rows.aux)
         size = rows.weight * jax.vmap(family.size)(rows.aux) if rows.aux else rows.weight
         y = jnp.where(possible, rows.y, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -97,6 +97,27 @@ class Newton(Kernel):
     def map(self, model: Model, point: Point, rows: Rows) -> Totals:
         return self.sums(model, rows, weighted_terms(model, point, rows, self.scoring))
 
+    @property
+    def scatters(self) -> bool:
+        return self.gram != "none"
+
+    def accumulate(self, total: Totals, model: Model, point: Point, rows: Rows) -> Totals:
+        return self.add(total, model, rows, weighted_terms(model, point, rows, self.scoring))
+
+    def add(self, total: Totals, model: Model, rows: Rows, terms: tuple) -> Totals:
+        """A total with the :meth:`sums` of a block."""
+        rest = replace(self, gram="none").sums(model, rows, terms)
+        whole = self.combine(total._replace(information=None), rest)
+        if self.gram == "none":
+            return whole
+        return whole._replace(
+            information=model.layout.add_gram_sums(total.information, rows.x, self._precise(terms[3]))
+        )
+
+    def _precise(self, curvature: jax.Array) -> jax.Array:
+        """Curvatures in the precision of the products."""
+        return curvature.astype(jnp.float32) if self.gram == "coarse" else curvature
+
     def sums(self, model: Model, rows: Rows, terms: tuple) -> Totals:
         """The value of a block from its :func:`weighted_terms`."""
         eta, nll, score, curvature = terms
@@ -104,8 +125,7 @@ class Newton(Kernel):
         pearson = (zero, zero) if model.family.dispersion_known else pearson_terms(model, eta, rows)
         information = None
         if self.gram != "none":
-            curvature = curvature.astype(jnp.float32) if self.gram == "coarse" else curvature
-            information = model.layout.gram_sums(rows.x, curvature)
+            information = model.layout.gram_sums(rows.x, self._precise(curvature))
         return Totals(
             nll=total(nll),
             size=total(jnp.abs(nll)),

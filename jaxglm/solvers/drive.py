@@ -95,7 +95,7 @@ class _Drive:
 
 def survey(source: Source, model: Model) -> Facts:
     """The facts a fit needs first, on the host; one pass."""
-    return jax.tree.map(np.asarray, source.reduce(Survey(), model, None))
+    return jax.tree.map(np.asarray, source.reduce(Survey(repeats=source.repeats), model, None))
 
 
 def decide_rank(source: Source, model: Model, facts: Facts, free: np.ndarray | bool = True) -> tuple[rank.Rank, int]:

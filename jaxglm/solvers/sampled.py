@@ -205,7 +205,9 @@ class _Run:
         """The first pass; None where the way ends here."""
         family, sample = self.model.family, self.sample
         rough = sample.whole and self.coarse and (self.single or not family.quadratic)
-        kernel = Joint((Newton(self.scoring, "coarse" if rough else "full"), Survey(products=False)))
+        kernel = Joint(
+            (Newton(self.scoring, "coarse" if rough else "full"), Survey(products=False, repeats=self.source.repeats))
+        )
         observed = np.asarray(False)
         center = np.asarray(drive.starts.center_of(sample.facts, family.mean_range))
         point = Point(sample.theta, observed, None, center)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows
-from jaxglm.precision import aligned_empty, host, in_threads, threads
+from jaxglm.precision import aligned_empty, host, in_threads, scope, threads
 from jaxglm.sources.base import (
     LARGEST_BLOCK,
     Source,
@@ -21,12 +21,16 @@ from jaxglm.sources.base import (
     map_chunk,
     pad,
     reduce_chunks,
+    stored,
     to_device,
 )
+from jaxglm.sources.distinct import distinct
 from jaxglm.sources.storage import Window, is_leaf, on_host, row_bytes
 
 #: Bytes of a design from which it is read where it lies; less is copied, so that later writes of the user do no harm.
 ALIASED_BYTES = 2**25
+#: Rows from which sums are most of a fit, so that it pays to combine the codes of factors.
+_LEAST_COMBINED = 2**13
 #: Rows of each level of a factor that a sample has where there are so many: enough that also a rare outcome occurs.
 ROWS_OF_A_LEVEL = 160
 
@@ -45,8 +49,13 @@ class ArraySource(Source):
         Whether some of the memory that is read belongs to the user.
     """
 
-    def __init__(self, chunks: list[Rows], counts: list[int], aliased: bool = False):
-        self._chunks, self._counts = chunks, counts
+    def __init__(
+        self, chunks: list[Rows], counts: list[int], aliased: bool = False, repeats: bool = False,
+        host: Rows | None = None, size: int = 0,
+    ):  # fmt: skip
+        self._made, self._counts, self.repeats, self._size = chunks, counts, repeats, size
+        #: Host rows of our own from which chunks of so many rows are made when they are first needed.
+        self._host = host
         self.n_rows = sum(counts)
         self.aliased = aliased
         self.resident = chunks[0] if len(chunks) == 1 else None
@@ -54,24 +63,27 @@ class ArraySource(Source):
     @classmethod
     def from_rows(cls, rows: Rows, owned: bool = False) -> ArraySource:
         """From one block of host arrays, which may be our own; see the class for what is copied."""
-        n, size = len(rows.y), chunk_rows(row_bytes(rows))
+        n, size = len(rows.y), chunk_rows(row_bytes(rows), len(rows.y))
         if n <= size:
             return cls([to_device(pad(rows, min(size, bucket(n))))], [n])
-        in_place = jax.default_backend() == "cpu" and n * row_bytes(rows) >= ALIASED_BYTES
-        chunks, counts, ones = [], [], None
-        for start in range(0, n, size):
-            part = cut(rows, start, min(start + size, n))
-            counts.append(len(part.y))
-            if in_place:
-                made = _in_place(part, size)
-            else:
-                made = to_device(pad(part, size))
-            if ones is not None and counts[-1] == size and rows.freq.strides == (0,):
-                made = made._replace(freq=ones)
-            elif counts[-1] == size:
-                ones = made.freq
-            chunks.append(made)
-        return cls(chunks, counts, in_place and not owned)
+        on_cpu = jax.default_backend() == "cpu"
+        if on_cpu and all(a.dtype.kind == "i" and a.ndim == 1 for a in jax.tree.leaves(rows.x)):
+            return cls._kept(jax.tree.map(_owned, rows), size)
+        in_place = on_cpu and n * row_bytes(rows) >= ALIASED_BYTES
+        return cls(_cut_up(rows, size, in_place), _counts(n, size), in_place and not owned)
+
+    @classmethod
+    def _kept(cls, rows: Rows, size: int, repeats: bool = False) -> ArraySource:
+        """Of host rows of our own, which become chunks of so many rows when these are first needed."""
+        return cls([], _counts(len(rows.y), size), repeats=repeats, host=rows, size=size)
+
+    @property
+    def _chunks(self) -> list[Rows]:
+        if self._host is not None:
+            # Of codes alone: a fit to distinct rows needs none of them. Later on the scope may be another.
+            with scope():
+                self._made, self._host = _cut_up(self._host, self._size, False), None
+        return self._made
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
         return reduce_chunks(kernel, model, point, list(zip(self._chunks, self._counts, strict=True)))
@@ -88,7 +100,22 @@ class ArraySource(Source):
             yield from in_threads([partial(one, *pair) for pair in pairs])
 
     def replace(self, change: Callable[[Rows], Rows]) -> ArraySource:
-        return ArraySource([change(rows) for rows in self._chunks], self._counts, self.aliased)
+        return ArraySource([change(rows) for rows in self._chunks], self._counts, self.aliased, self.repeats)
+
+    def condensed(self, model: Model) -> tuple[Source, Model]:
+        """Equal rows taken together where there are many; factors under fewer codes than there are of them.
+
+        On an accelerator, where the rows are far from the host and sums are cheap, all stays as it is.
+        """
+        if jax.default_backend() != "cpu":
+            return self, model
+        few = None if self._host is None else distinct(self._host)
+        source = self if few is None else ArraySource._kept(few, min(self._size, bucket(len(few.y))), repeats=True)
+        made = model.layout.combined() if source.n_rows >= _LEAST_COMBINED else None
+        if made is None:
+            return source, model
+        layout, change = made
+        return _Combined(source, change), Model(model.family, layout)
 
     def beside(self, values: Any, change: Callable[[Rows, Any], Rows]) -> ArraySource:
         starts = np.cumsum([0, *self._counts])
@@ -96,7 +123,7 @@ class ArraySource(Source):
             change(rows, to_device(filled(cut(values, start, start + count), rows.y.shape[0])))
             for rows, start, count in zip(self._chunks, starts, self._counts, strict=False)
         ]
-        return ArraySource(chunks, self._counts, self.aliased)
+        return ArraySource(chunks, self._counts, self.aliased, self.repeats)
 
     def sample(self, n: int) -> ArraySource:
         """One row out of each of n stretches of equal length, at places that are the same every time.
@@ -107,35 +134,102 @@ class ArraySource(Source):
         edges = np.linspace(0, self.n_rows, n + 1)
         places = (edges[:-1] + np.random.default_rng(0).random(n) * np.diff(edges)).astype(np.int64)
         places = np.union1d(places, self._of_rare_levels(n / self.n_rows))
-        starts = np.cumsum([0, *self._counts])
-        parts = []
-        for rows, start, stop in zip(self._chunks, starts[:-1], starts[1:], strict=True):
-            wanted = places[slice(*np.searchsorted(places, (start, stop)))] - start
-            parts.append(jax.tree.map(lambda a, at=wanted: on_host(a)[at], rows, is_leaf=is_leaf))
-        whole = jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
-        return ArraySource([to_device(pad(whole, bucket(len(places))))], [len(places)])
+        if self._host is not None:
+            whole = jax.tree.map(lambda a: a[places], self._host)
+        else:
+            starts = np.cumsum([0, *self._counts])
+            parts = []
+            for rows, start, stop in zip(self._chunks, starts[:-1], starts[1:], strict=True):
+                wanted = places[slice(*np.searchsorted(places, (start, stop)))] - start
+                parts.append(jax.tree.map(lambda a, at=wanted: on_host(a)[at], rows, is_leaf=is_leaf))
+            whole = jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
+        return ArraySource([to_device(pad(whole, bucket(len(places))))], [len(places)], repeats=self.repeats)
 
     def _of_rare_levels(self, share: float) -> np.ndarray:
         """Places of the first rows of each level that has few among a share of all rows."""
         found = [np.empty(0, np.int64)]
+        for codes in self._coded():
+            rare = np.bincount(codes) * share < ROWS_OF_A_LEVEL
+            found.append(_first_rows(codes, np.where(rare, ROWS_OF_A_LEVEL, 0)))
+        return np.concatenate(found)
+
+    def _coded(self) -> Iterator[np.ndarray]:
+        """The codes of each factor, (n,), on the host."""
+        if self._host is not None:
+            yield from jax.tree.leaves(self._host.x)
+            return
         leaves = [jax.tree.leaves(rows.x, is_leaf=is_leaf) for rows in self._chunks]
         for pieces in zip(*leaves, strict=True):
-            if is_leaf(pieces[0]) or pieces[0].dtype.kind != "i":
-                continue
-            codes = np.concatenate([np.asarray(a)[:m] for a, m in zip(pieces, self._counts, strict=True)])
-            rare = np.bincount(codes) * share < ROWS_OF_A_LEVEL
-            at = np.flatnonzero(rare[codes])
-            few = codes[at].astype(np.int16) if len(rare) < 2**15 else codes[at]
-            # Of numbers so short a stable sort is one by digits.
-            by_level = at[np.argsort(few, kind="stable")]
-            first = np.flatnonzero(np.diff(codes[by_level], prepend=-1))
-            rank = np.arange(len(by_level)) - np.repeat(first, np.diff(first, append=len(by_level)))
-            found.append(by_level[rank < ROWS_OF_A_LEVEL])
-        return np.concatenate(found)
+            if not is_leaf(pieces[0]) and pieces[0].dtype.kind == "i":
+                yield np.concatenate([np.asarray(a)[:m] for a, m in zip(pieces, self._counts, strict=True)])
+
+
+def _first_rows(codes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Places of the first rows of each level, as many as are wanted of it (levels,); fewer where there are fewer.
+
+    Stretch by stretch, since most levels are complete before long.
+    """
+    found, left = [np.empty(0, np.int64)], wanted.copy()
+    start, size = 0, 2**14
+    while start < len(codes) and left.any():
+        part = codes[start : start + size]
+        at = np.flatnonzero((left > 0)[part])
+        few = part[at].astype(np.int16) if len(left) < 2**15 else part[at]
+        # Of numbers so short a stable sort is one by digits.
+        by_level = at[np.argsort(few, kind="stable")]
+        level = part[by_level]
+        first = np.flatnonzero(np.diff(level, prepend=-1))
+        rank = np.arange(len(level)) - np.repeat(first, np.diff(first, append=len(level)))
+        found.append(start + by_level[rank < left[level]])
+        left = np.maximum(left - np.bincount(level, minlength=len(left)), 0)
+        start, size = start + size, 2 * size
+    return np.concatenate(found)
+
+
+class _Combined(ArraySource):
+    """Rows whose factors stand under fewer codes; a sample of them is one of the rows as they were."""
+
+    def __init__(self, source: ArraySource, change: Callable[[Any], Any]):
+        def changed(rows):
+            return rows._replace(x=change(rows.x))
+
+        self._whole, self._changed = source, changed
+        host = None if source._host is None else changed(source._host)
+        chunks = [changed(rows) for rows in source._chunks] if host is None else []
+        super().__init__(chunks, source._counts, source.aliased, source.repeats, host, source._size)
+
+    def sample(self, n: int) -> ArraySource:
+        return self._whole.sample(n).replace(self._changed)
+
+
+def _counts(n: int, size: int) -> list[int]:
+    """Rows of each chunk."""
+    return [min(size, n - start) for start in range(0, n, size)]
+
+
+def _owned(a: np.ndarray) -> np.ndarray:
+    """A copy, where the array is more than one number said again and again."""
+    return a if a.strides == (0,) else np.array(a)
+
+
+def _cut_up(rows: Rows, size: int, in_place: bool) -> list[Rows]:
+    """Chunks of `size` rows, the last of them filled up."""
+    chunks, ones = [], None
+    for start in range(0, len(rows.y), size):
+        part = cut(rows, start, min(start + size, len(rows.y)))
+        whole = len(part.y) == size
+        made = _in_place(part, size) if in_place else stored(pad(part, size))
+        if ones is not None and whole and rows.freq.strides == (0,):
+            made = made._replace(freq=ones)
+        elif whole:
+            ones = made.freq
+        chunks.append(made)
+    # All at once: a hundred transfers one by one take as long as a pass.
+    return jax.device_put(chunks)
 
 
 def _in_place(rows: Rows, size: int) -> Rows:
-    """A chunk on the CPU whose design is read where it lies as far as possible, and the rest copied.
+    """A chunk whose design is read where it lies as far as possible, and the rest copied.
 
     Where rows are too few the design is followed by memory that has no values beyond the next block.
     """
@@ -148,9 +242,9 @@ def _in_place(rows: Rows, size: int) -> Rows:
             ours[:m] = a
             ours[m : m + LARGEST_BLOCK] = a[0]
             a = ours
-        return jax.device_put(Window.of(a) if a.dtype.kind == "f" else a)
+        return Window.of(a) if a.dtype.kind == "f" else a
 
-    return to_device(pad(rows._replace(x=()), size))._replace(x=jax.tree.map(place, rows.x))
+    return stored(pad(rows._replace(x=()), size))._replace(x=jax.tree.map(place, rows.x))
 
 
 def rechunk(blocks: Iterable[Rows], size: int) -> Iterator[Rows]:

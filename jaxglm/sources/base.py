@@ -21,14 +21,16 @@ CHUNK = {"cpu": 2**15}
 _CHUNK_ELSEWHERE = 2**20
 #: Bytes of design that a chunk of wide rows may take on a CPU; every thread works on a chunk of its own.
 _CHUNK_BYTES = 2**23
+#: Chunks from which they are longer where rows are short: each thread still has several.
+_MANY_CHUNKS = 16
 #: Bytes of design that an inner block may take on a CPU, so that its temporaries stay in cache.
-_BLOCK_BYTES = 2**20
+_BLOCK_BYTES = 2**18
 #: Rows up to which compiling costs more than fast code saves.
 FEW_ROWS = 1024
 #: Most rows of such a block.
 LARGEST_BLOCK = 2**14
-#: Rows of sums over all pairs of coefficients that may be added for one row of data.
-_PAIRS_PER_ROW = 64
+#: Sums over pairs of levels that may be added up for one row of data.
+_PAIRS_PER_ROW = 4
 
 
 class Source(ABC):
@@ -67,20 +69,31 @@ class Source(ABC):
         """
         return None
 
+    def condensed(self, model: Model) -> tuple[Source, Model]:
+        """A source and a model that give the same sums for less work; these very two where there are none."""
+        return self, model
+
     #: Whether some of the memory that is read belongs to the user, who may change it.
     aliased: bool = False
 
     #: Whether rows are read anew at every pass, which then takes about as long whatever is computed in it.
     read_anew: bool = False
+    #: Whether a row stands for as many rows of the data as its `freq` says.
+    repeats: bool = False
 
     #: The rows as one device pytree where they are small enough for a loop on the device, else None.
     resident: Rows | None = None
 
 
-def chunk_rows(width: int = 0) -> int:
-    """Rows of a full chunk on the default platform, for rows of so many bytes."""
+def chunk_rows(width: int = 0, n: int = 0) -> int:
+    """Rows of a full chunk on the default platform, for rows of so many bytes, of which there are n."""
     most = CHUNK.get(jax.default_backend(), _CHUNK_ELSEWHERE)
-    if jax.default_backend() != "cpu" or width * most <= _CHUNK_BYTES:
+    if jax.default_backend() != "cpu":
+        return most
+    if n >= _MANY_CHUNKS * most:
+        # To start a call takes as long as a few thousand short rows.
+        most *= 2
+    if width * most <= _CHUNK_BYTES:
         return most
     rows = 512
     while rows * 2 * width <= _CHUNK_BYTES and rows < most:
@@ -104,13 +117,13 @@ def bucket(n: int) -> int:
 def block_rows(model: Model, rows: Rows) -> int:
     """Rows of an inner block: all of them on an accelerator, what stays in cache on a CPU.
 
-    Models of factors with very many levels take more, since a block also adds up sums for all pairs of levels.
+    Models of factors with many levels take more, since a block also adds up sums for all pairs of levels.
     """
     m = rows.y.shape[0]
     if jax.default_backend() != "cpu":
         return m
-    dense = _BLOCK_BYTES // max(row_bytes(rows), 64)
-    target = max(512, dense, min(model.layout.n_coefficients, 2**15) ** 2 // _PAIRS_PER_ROW)
+    dense = _BLOCK_BYTES // max(row_bytes(rows), 16)
+    target = max(512, dense, model.layout.n_sums // _PAIRS_PER_ROW)
     size = 512
     while size * 2 <= min(target, LARGEST_BLOCK) and m % (size * 2) == 0:
         size *= 2
@@ -190,10 +203,12 @@ def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: list[tuple[R
         total = (_whole.quick if _little(rows) else _whole)(kernel, model, point, rows, block_rows(model, rows))
         done(count)
         return finish(kernel, model, [total])
+    # Handed over once, not with every chunk.
+    there = jax.device_put((model, point))
     workers = min(threads(), len(chunks))
     if workers <= 1:
-        return finish(kernel, model, [add_chunks(kernel, model, point, chunks, done)])
-    jobs = [partial(add_chunks, kernel, model, point, chunks[k::workers], done, "end") for k in range(workers)]
+        return finish(kernel, model, [add_chunks(kernel, *there, chunks, done)])
+    jobs = [partial(add_chunks, kernel, *there, chunks[k::workers], done, "end") for k in range(workers)]
     return finish(kernel, model, in_threads(jobs))
 
 
@@ -226,12 +241,14 @@ def add_chunks(
     `done` is told the rows of each. `wait` for the value at the "end", or after "each" chunk, whose memory is then
     free again.
     """
-    total = None
+    total, length, block = None, 0, 0
     for rows, count in chunks:
         if total is None:
             # Shapes come from a trace that is kept, so that no pass makes another.
             total = kernel.zero(_shape.eval_shape(kernel, model, point, rows))
-        total = _add(kernel, model, point, rows, np.int32(count), block_rows(model, rows), total)
+        if len(rows.y) != length:
+            length, block = len(rows.y), block_rows(model, rows)
+        total = _add(kernel, model, point, rows, np.int32(count), block, total)
         if wait == "each":
             jax.block_until_ready(total)
         done(count)
@@ -262,16 +279,21 @@ def stored_type(a: np.ndarray) -> type:
     return np.float32 if a.dtype == np.float32 else float
 
 
-def to_device(rows: Any) -> Any:
-    """The rows on the default device; the user's memory is never aliased."""
+def stored(rows: Any) -> Any:
+    """Copies of host arrays in the types in which they are kept, where a CPU takes them without another copy."""
 
-    def place(a):
+    def copy(a):
         # Converted by NumPy: JAX would compile a program for it.
         ours = aligned_empty(a.shape, stored_type(a))
         ours[...] = a
-        return jax.device_put(ours)
+        return ours
 
-    return jax.tree.map(place, rows)
+    return jax.tree.map(copy, rows)
+
+
+def to_device(rows: Any) -> Any:
+    """The rows on the default device; the user's memory is never aliased."""
+    return jax.device_put(stored(rows))
 
 
 def cut(rows: Rows, start: int, stop: int) -> Rows:

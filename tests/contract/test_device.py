@@ -54,7 +54,9 @@ PLATFORMS = ("cpu", "cuda")
 #: Relative error of row terms in single precision at moderate eta: some tens of roundings.
 SINGLE = 2e-5
 #: Parts of one design that has every kind, and so every pair of kinds.
-PARTS = ("constant", "dense", "columns", "paired", "standardized", "treatment", "sum contrasts", "slopes of sums")
+PARTS = (
+    "constant", "dense", "columns", "paired", "standardized", "treatment", "sum contrasts", "slopes of sums", "combined",
+)  # fmt: skip
 
 
 def table(p):

@@ -9,6 +9,7 @@ from jaxglm import precision
 from jaxglm.design import (
     Categorical,
     Columns,
+    Combined,
     Constant,
     Dense,
     Indicator,
@@ -30,7 +31,7 @@ M = 50
 rng = np.random.default_rng(4)
 NUMBERS = rng.normal(size=(M, 3))
 Z = rng.normal(size=M)
-F, G = rng.integers(0, 4, M), rng.integers(0, 3, M)
+F, G, H = rng.integers(0, 4, M), rng.integers(0, 3, M), rng.integers(0, 2, M)
 #: Three panels of X'WX, the last of them narrow.
 WIDE = rng.normal(size=(M, 2 * dense_module.PANEL + 5))
 #: A level that no row has, so that empty segments are met.
@@ -77,6 +78,11 @@ def table():
         "slopes": (Categorical(treatment, scaled=True), (F, Z), Z[:, None] * f[:, 1:]),
         "slopes of sums": (Categorical(sums, scaled=True), (G, Z), Z[:, None] * (g @ SUM)),
         "product": (Categorical(product_coding(treatment, g_treatment)), both, product),
+        "combined": (
+            Categorical(Combined((treatment, sums, indicator([0, 1], 2)))),
+            F + 4 * (G + 3 * H),
+            np.column_stack([f[:, 1:], g @ SUM, one_hot(H, 2)]),
+        ),
         "product of kinds": (Categorical(product_coding(treatment, sums)), both, mixed),
     }
     for name, numbers in (("split", "dense"), ("split with standardized", "standardized")):
@@ -186,6 +192,33 @@ def test_codings_expand_and_contract(x64):
         close(coding.expand(jnp.asarray(b)), full @ b)
         close(coding.contract(jnp.asarray(h)), full.T @ h)
         close(coding.gram(jnp.asarray(h[:, 0])), full.T @ (h[:, :1] * full))
+
+
+def test_factors_under_one_code_give_the_same_sums():
+    """Three of five parts go under one code; their columns stay in their places."""
+    names = ("treatment", "slopes of sums", "sum contrasts", "levels in another order", "dense")
+    places = ((2, 0, 5), (12, 8), (1, 3), (4, 7, 6), (9, 11, 10))
+    kinds, rows = zip(*(KINDS[name][:2] for name in names), strict=True)
+    split = Split(kinds, places)
+    layout = Layout((split,))
+    made, change = layout.combined()
+    assert [type(part).__name__ for part, _ in made.designs[0].parts] == ["Categorical", "Categorical", "Dense"]
+    assert Layout(made.designs).combined() is None and Layout((Constant(),)).combined() is None
+    b, score, w = rng.normal(size=13), jnp.asarray(SIGNED)[:, None], jnp.asarray(WEIGHTS)[:, None, None]
+
+    @jax.jit
+    def operate(layout, x):
+        return (
+            layout.eta(x, b, None, M), layout.gradient(x, score), layout.gram(x, w), layout.columns(x, M),
+            layout.spread(),
+        )  # fmt: skip
+
+    with precision.scope():
+        x = jax.tree.map(jnp.asarray, (rows,))
+        for ours, theirs in zip(operate(made, change(x)), operate(layout, x), strict=True):
+            close(ours, theirs)
+        sums = layout.gram_sums(x, w), made.gram_sums(change(x), w)
+        close(made.gram_of(jax.tree.map(np.asarray, sums[1])), layout.gram_of(jax.tree.map(np.asarray, sums[0])))
 
 
 @pytest.mark.parametrize("offset", [False, True])

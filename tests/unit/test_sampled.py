@@ -7,8 +7,10 @@ import pytest
 import jaxglm as jg
 from jaxglm import precision
 from jaxglm.errors import DataError
+from jaxglm.kernels import Rows
 from jaxglm.solvers import sampled
 from jaxglm.sources import arrays, base
+from jaxglm.sources.distinct import distinct
 
 N = 40_000
 #: Both ways stop within 1e-8 standard errors, and one more step squares that.
@@ -151,3 +153,44 @@ def test_an_error_in_a_thread_reaches_the_caller():
         precision.in_threads([lambda: 1, fail])
     with precision.scope():
         assert precision.in_threads([lambda: 1, lambda: 2]) == [1, 2]
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_rows_that_are_alike_are_taken_together(family, monkeypatch):
+    """Of factors and a response of few values, sums over distinct rows are those over all; the figures too."""
+    data = made(family)
+    rng = np.random.default_rng(7)
+    data["g"], data["h"] = rng.integers(0, 5, N), rng.integers(0, 4, N)
+    formula = "y ~ f + C(g, Sum) + C(h)"
+    many = data.astype({"y": int}) if family == "poisson" else data
+    quick = jg.glm(formula, many, family=family)
+    monkeypatch.setattr(arrays.ArraySource, "condensed", base.Source.condensed)
+    plain = jg.glm(formula, data, family=family)
+    assert "survey" in quick.n_passes and "closing" in plain.n_passes
+    assert quick.fit.source.n_rows == quick.fit.n_rows == N and not quick.fit.source.repeats
+    assert np.max(np.abs(quick.params - plain.params) / plain.bse) < SAME_ESTIMATE
+    np.testing.assert_allclose(quick.bse, plain.bse, rtol=SAME_ERROR)
+    for figure in ("deviance", "null_deviance", "llf", "nobs", "df_resid"):
+        np.testing.assert_allclose(getattr(quick, figure), getattr(plain, figure), rtol=SAME_SUM, err_msg=figure)
+    np.testing.assert_allclose(quick.pearson_chi2, plain.pearson_chi2, rtol=SAME_PEARSON)
+    np.testing.assert_allclose(quick.resid("pearson"), plain.resid("pearson"), atol=SAME_PEARSON)
+    columns = np.column_stack([np.ones(N), *(data["f"] == level for level in "bcd")])
+    np.testing.assert_allclose(quick.fit.column_lengths[:4], np.linalg.norm(columns, axis=0))
+
+
+def test_rows_that_differ_are_left_apart():
+    """Many values of the response, fractions, weights, offsets: nothing is taken together."""
+    codes, y = np.arange(N, dtype=np.int32) % 7, np.arange(N) % 3 * 1.0
+    rows = Rows(((codes,),), y, np.ones(N))
+    few = distinct(rows)
+    assert len(few.y) == 21 and few.freq.sum() == N
+    for (code, value), freq in zip(zip(few.x[0][0], few.y, strict=True), few.freq, strict=True):
+        assert freq == np.sum((codes == code) & (y == value))
+    for change in (
+        {"y": y + 0.5}, {"y": y - 1.0}, {"y": np.arange(N) * 1.0}, {"freq": y + 1.0}, {"prior": y + 1.0},
+        {"offset": y[:, None]}, {"aux": {"trials": y + 1.0}}, {"x": ((np.arange(N, dtype=np.int32),),)}, {"x": ((),)},
+    ):  # fmt: skip
+        assert distinct(rows._replace(**change)) is None, change
+    # A response that is not a number is an error later on, with its row.
+    y[5] = np.nan
+    assert distinct(rows) is None
