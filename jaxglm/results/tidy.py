@@ -10,7 +10,6 @@ import pandas as pd
 
 from jaxglm.errors import ConvergenceWarning, InputError, InputTypeError, near
 from jaxglm.inference import likelihood, parameters, residuals
-from jaxglm.inference.profile import profile
 
 if TYPE_CHECKING:
     from jaxglm.results.results import Results
@@ -51,6 +50,9 @@ def _wald(res: Results, alpha: float) -> np.ndarray:
 
 
 def _profile(res: Results, alpha: float) -> np.ndarray:
+    # With a solver of its own, for many fits at a time.
+    from jaxglm.inference.profile import profile
+
     found = profile(res.fit, res.covariance, alpha)
     if found.failures:
         sides = {-1: "lower", 1: "upper"}
