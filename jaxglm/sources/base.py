@@ -24,8 +24,8 @@ _CHUNK_BYTES = 2**23
 _BLOCK_BYTES = 2**20
 #: Rows up to which compiling costs more than fast code saves.
 FEW_ROWS = 1024
-#: Most rows of such a block.
-LARGEST_BLOCK = 2**14
+#: Fewest and most rows of such a block.
+_SMALLEST_BLOCK, LARGEST_BLOCK = 512, 2**14
 #: Rows of sums over all pairs of coefficients that may be added for one row of data.
 _PAIRS_PER_ROW = 64
 
@@ -100,11 +100,11 @@ def block_rows(model: Model, rows: Rows) -> int:
     Models of factors with very many levels take more, since a block also adds up sums for all pairs of levels.
     """
     m = rows.y.shape[0]
-    if jax.default_backend() != "cpu":
+    if m <= _SMALLEST_BLOCK or jax.default_backend() != "cpu":
         return m
     dense = _BLOCK_BYTES // max(row_bytes(rows), 64)
-    target = max(512, dense, min(model.layout.n_coefficients, 2**15) ** 2 // _PAIRS_PER_ROW)
-    size = 512
+    target = max(_SMALLEST_BLOCK, dense, min(model.layout.n_coefficients, 2**15) ** 2 // _PAIRS_PER_ROW)
+    size = _SMALLEST_BLOCK
     while size * 2 <= min(target, LARGEST_BLOCK) and m % (size * 2) == 0:
         size *= 2
     return size if m > size and m % size == 0 else m
@@ -249,9 +249,10 @@ def to_device(rows: Any) -> Any:
         # Converted by NumPy: JAX would compile a program for it.
         ours = aligned_empty(a.shape, stored_type(a))
         ours[...] = a
-        return jax.device_put(ours)
+        return ours
 
-    return jax.tree.map(place, rows)
+    # Together: each transfer has a price of its own.
+    return jax.device_put(jax.tree.map(place, rows))
 
 
 def cut(rows: Rows, start: int, stop: int) -> Rows:
