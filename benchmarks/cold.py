@@ -55,10 +55,16 @@ def staff(n: int) -> pd.DataFrame:
     return frame
 
 
-def fresh(library: str, *arguments: Path) -> Answer:
-    """Start Python, import, read the file, fit, summarize, end."""
+def fresh(library: str, bytecode: Path, *arguments: Path) -> Answer:
+    """Start Python, import, read the file, fit, summarize, end.
+
+    The byte code of every library is kept in a folder that the uncounted first run fills: installed libraries come with
+    theirs, but not a checkout where Python is told to write none.
+    """
     # A compile cache that the user has switched on for all of JAX would make this no cold start.
-    environment = {key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
+    left_out = ("JAX_COMPILATION_CACHE_DIR", "PYTHONDONTWRITEBYTECODE")
+    environment = {key: value for key, value in os.environ.items() if key not in left_out}
+    environment["PYTHONPYCACHEPREFIX"] = str(bytecode)
     command = [sys.executable, "-c", PROGRAMS[library], *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
@@ -93,9 +99,9 @@ def records(scale: float = 1.0, repeats: int = 3) -> Iterator[Record]:
     frame = staff(ROWS)
     case = partial(Record, n=ROWS, p=3, peer="statsmodels", floor=1.0)
     with tempfile.TemporaryDirectory() as folder:
-        file, cache = Path(folder) / "staff.csv", Path(folder) / "compiled"
+        file, cache, bytecode = (Path(folder) / name for name in ("staff.csv", "compiled", "bytecode"))
         frame.to_csv(file, index=False)
-        theirs = partial(fresh, "statsmodels", file)
+        theirs = partial(fresh, "statsmodels", bytecode, file)
         yield harness.race(
             case(
                 name="cold.start.statsmodels",
@@ -103,7 +109,7 @@ def records(scale: float = 1.0, repeats: int = 3) -> Iterator[Record]:
                 aim=round(1 / 0.9, 2),
                 note="whole life of a new process: import, read 500 rows, fit, summary",
             ),
-            partial(fresh, "jaxglm", file),
+            partial(fresh, "jaxglm", bytecode, file),
             theirs,
             repeats,
         )
@@ -114,7 +120,7 @@ def records(scale: float = 1.0, repeats: int = 3) -> Iterator[Record]:
             note="the same with enable_compile_cache(); the uncounted first run fills the cache",
         )
         if hasattr(jg, "enable_compile_cache"):
-            yield harness.race(cached, partial(fresh, "jaxglm", file, cache), theirs, repeats)
+            yield harness.race(cached, partial(fresh, "jaxglm", bytecode, file, cache), theirs, repeats)
         else:
             yield replace(cached, skipped="jaxglm has no enable_compile_cache() yet: not available")
     yield harness.race(

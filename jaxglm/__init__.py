@@ -1,10 +1,9 @@
 """Generalized linear models on JAX: exact, autodiff, on CPU or GPU."""
 
-from jaxglm import functional, links
+import typing
+
+from jaxglm import lazy, links
 from jaxglm.api import fit, glm
-from jaxglm.batch import glm_groups
-from jaxglm.cache import enable_compile_cache
-from jaxglm.candidates import fit_candidates
 from jaxglm.errors import (
     AliasWarning,
     ConvergenceWarning,
@@ -38,17 +37,26 @@ from jaxglm.families import (
     Tweedie,
     custom_family,
 )
-from jaxglm.frames.parquet import scan_parquet
-from jaxglm.frames.scan import Scan
-from jaxglm.inference.cluster import Cluster
-from jaxglm.inference.hac import HAC
-from jaxglm.inference.hypotheses import HypothesisTest
 from jaxglm.intake.response import suggest_family
 from jaxglm.links import Link
-from jaxglm.many import fit_many
-from jaxglm.results import GroupedResults, PredictionResults, Results, compare
-from jaxglm.results.storage import load
-from jaxglm.results.tests import anova
+from jaxglm.results.results import Results
+
+if typing.TYPE_CHECKING:
+    from jaxglm import functional
+    from jaxglm.batch import glm_groups
+    from jaxglm.cache import enable_compile_cache
+    from jaxglm.candidates import fit_candidates
+    from jaxglm.frames.parquet import scan_parquet
+    from jaxglm.frames.scan import Scan
+    from jaxglm.inference.cluster import Cluster
+    from jaxglm.inference.hac import HAC
+    from jaxglm.inference.hypotheses import HypothesisTest
+    from jaxglm.many import fit_many
+    from jaxglm.results.compare import compare
+    from jaxglm.results.grouped import GroupedResults
+    from jaxglm.results.prediction import PredictionResults
+    from jaxglm.results.storage import load
+    from jaxglm.results.tests import anova
 
 __version__ = "0.1.0"
 
@@ -104,3 +112,27 @@ __all__ = [
     "scan_parquet",
     "suggest_family",
 ]
+
+#: Names that few programs use, and the modules that have them: these are imported when they are first asked for.
+_LATER = {
+    "Cluster": "jaxglm.inference.cluster",
+    "GroupedResults": "jaxglm.results.grouped",
+    "HAC": "jaxglm.inference.hac",
+    "HypothesisTest": "jaxglm.inference.hypotheses",
+    "PredictionResults": "jaxglm.results.prediction",
+    "Scan": "jaxglm.frames.scan",
+    "anova": "jaxglm.results.tests",
+    "compare": "jaxglm.results.compare",
+    "enable_compile_cache": "jaxglm.cache",
+    "fit_candidates": "jaxglm.candidates",
+    "fit_many": "jaxglm.many",
+    "functional": "jaxglm.functional",
+    "glm_groups": "jaxglm.batch",
+    "load": "jaxglm.results.storage",
+    "scan_parquet": "jaxglm.frames.parquet",
+}
+__getattr__ = lazy.attach(__name__, _LATER)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -95,6 +95,8 @@ def in_threads(jobs: Sequence[Callable[[], T]]) -> list[T]:
 
     Every thread opens the precision of this one. The first error is raised, after all threads have ended.
     """
+    if len(jobs) == 1:
+        return [jobs[0]()]
     with ThreadPoolExecutor(max(len(jobs) - 1, 1)) as pool:
         others = [pool.submit(carried(job)) for job in jobs[1:]]
         first = jobs[0]()

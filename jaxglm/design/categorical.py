@@ -78,6 +78,10 @@ class Indicator(Coding):
     def contract(self, h: jax.Array) -> jax.Array:
         if namespace(h) is jnp:
             return by_code(h, self._slot, self.width + 1)[: self.width]
+        columns = np.asarray(self.column_of_level)
+        lit = np.flatnonzero(columns >= 0)
+        if len(lit) == self.width and (columns[lit] == np.arange(self.width)).all():
+            return h[lit]
         whole = np.zeros((self.width + 1, *h.shape[1:]))
         slot = np.asarray(self._slot)
         if np.bincount(slot, minlength=1)[: self.width].max(initial=0) <= 1:

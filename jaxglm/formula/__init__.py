@@ -1,11 +1,16 @@
 """Formulas: from text and a table to a split design, and back from a file."""
 
+from typing import TYPE_CHECKING
+
+from jaxglm import lazy
 from jaxglm.formula.build import Built, Response, build
 from jaxglm.formula.grammar import Expr, Parsed, Term, parse
 from jaxglm.formula.learn import learn, learn_and_build
 from jaxglm.formula.several import build_several, learn_several
 from jaxglm.formula.spec import FactorSpec, FormulaSpec, OffsetSpec, ResponseSpec, TermColumns
-from jaxglm.formula.stream import columns_read, known_without_data, learn_stream
+
+if TYPE_CHECKING:
+    from jaxglm.formula.stream import columns_read, known_without_data, learn_stream
 
 __all__ = [
     "Built",
@@ -28,3 +33,7 @@ __all__ = [
     "learn_stream",
     "parse",
 ]
+
+__getattr__ = lazy.attach(
+    __name__, dict.fromkeys(("columns_read", "known_without_data", "learn_stream"), f"{__name__}.stream")
+)

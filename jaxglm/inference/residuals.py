@@ -8,7 +8,7 @@ from jaxglm import precision
 from jaxglm.errors import InputError, NotAvailableError, near, no_rows
 from jaxglm.fitted import Fit
 from jaxglm.inference.predict import values
-from jaxglm.kernels import Anscombe, Predictors, Residuals, Rows, Tails
+from jaxglm.kernels import Predictors, Residuals, Rows
 from jaxglm.sources import Source
 
 #: What each kind of residual needs of the family.
@@ -78,6 +78,8 @@ def residuals(fit: Fit, kind: str = "deviance", seed: int = 0) -> np.ndarray:
         require(fit, method, f"resid({kind!r})")
     source = need_rows(fit, "resid()")
     with precision.scope():
+        from jaxglm.kernels import Anscombe, Tails
+
         if kind == "anscombe":
             return source.map_rows(Anscombe(), fit.model, fit.coefficients)
         if kind == "quantile":

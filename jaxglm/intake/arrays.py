@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from jaxglm.families import Family
 from jaxglm.frames import Datetime, Factor, Numeric, Table, read
 from jaxglm.frames.read import to_column
 from jaxglm.frames.scan import piece_rows
-from jaxglm.intake import replay, response
+from jaxglm.intake import response
 from jaxglm.intake.base import (
     Given,
     ModelTerm,
@@ -33,7 +33,13 @@ from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.intake.mapped import MappedRows, in_place
 from jaxglm.kernels import Rows
+from jaxglm.lazy import parts
 from jaxglm.precision import FLOAT64, Precision
+
+if TYPE_CHECKING:
+    from jaxglm.intake import replay
+else:
+    (replay,) = parts("jaxglm.intake", "replay")
 
 
 @dataclass(frozen=True)

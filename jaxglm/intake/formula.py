@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from jaxglm.errors import InputError, InputTypeError, near, no_rows
 from jaxglm.families import Family
 from jaxglm.frames import Column, Factor, Numeric, Table, as_column, concat_columns, read
 from jaxglm.frames.scan import Scan, naming
-from jaxglm.intake import replay, response
+from jaxglm.intake import response
 from jaxglm.intake.base import (
     Given,
     Taken,
@@ -28,7 +28,13 @@ from jaxglm.intake.compact import encode
 from jaxglm.intake.learned import Learned
 from jaxglm.intake.pieces import Pieces
 from jaxglm.kernels import Rows
+from jaxglm.lazy import parts
 from jaxglm.precision import FLOAT64
+
+if TYPE_CHECKING:
+    from jaxglm.intake import replay
+else:
+    (replay,) = parts("jaxglm.intake", "replay")
 
 
 @dataclass(frozen=True)

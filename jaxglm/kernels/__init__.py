@@ -1,23 +1,10 @@
 """Kernels: what is summed, combined or computed over rows."""
 
-from jaxglm.kernels.averages import (
-    Alongside,
-    Level,
-    LinkOutcome,
-    LogOutcome,
-    Loose,
-    Outcome,
-    Setting,
-    Slopes,
-    Sums,
-    Tangent,
-)
+from typing import TYPE_CHECKING
+
+from jaxglm import lazy
 from jaxglm.kernels.base import Joint, Kernel, Model, RowMap, Rows
-from jaxglm.kernels.checks import Added, AddedPoint, AddedSums, Moments, MomentSums, Outcomes
 from jaxglm.kernels.compensated import Careful, Compensated, Pair
-from jaxglm.kernels.distribution import Anscombe, Given, Spread, Tails
-from jaxglm.kernels.influence import Changes, Deletion, DeletionPoint
-from jaxglm.kernels.lanes import LanePoints, Lanes, Routed
 from jaxglm.kernels.meat import ClusterMeat, LeverageMeat, LeveragePoint, Meat, Scores
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
 from jaxglm.kernels.rows import row_terms
@@ -36,6 +23,24 @@ from jaxglm.kernels.values import (
     Residuals,
     Unsound,
 )
+
+if TYPE_CHECKING:
+    from jaxglm.kernels.averages import (
+        Alongside,
+        Level,
+        LinkOutcome,
+        LogOutcome,
+        Loose,
+        Outcome,
+        Setting,
+        Slopes,
+        Sums,
+        Tangent,
+    )
+    from jaxglm.kernels.checks import Added, AddedPoint, AddedSums, Moments, MomentSums, Outcomes
+    from jaxglm.kernels.distribution import Anscombe, Given, Spread, Tails
+    from jaxglm.kernels.influence import Changes, Deletion, DeletionPoint
+    from jaxglm.kernels.lanes import LanePoints, Lanes, Routed
 
 __all__ = [
     "Alongside",
@@ -103,3 +108,15 @@ __all__ = [
     "Unsound",
     "row_terms",
 ]
+
+#: What no fit needs, by the modules that have it.
+_RARE = {
+    "averages": "Alongside Level LinkOutcome LogOutcome Loose Outcome Setting Slopes Sums Tangent",
+    "checks": "Added AddedPoint AddedSums MomentSums Moments Outcomes",
+    "distribution": "Anscombe Given Spread Tails",
+    "influence": "Changes Deletion DeletionPoint",
+    "lanes": "LanePoints Lanes Routed",
+}
+__getattr__ = lazy.attach(
+    __name__, {name: f"{__name__}.{module}" for module, names in _RARE.items() for name in names.split()}
+)

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jaxglm.plot import calibration, coefficients, diagnostics, effect, influence, quantiles, residuals, rootogram
+from jaxglm.lazy import parts
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
+
+    from jaxglm.plot import calibration, coefficients, diagnostics, effect, influence, quantiles, residuals, rootogram
+else:
+    calibration, coefficients, diagnostics, effect, influence, quantiles, residuals, rootogram = parts(
+        "jaxglm.plot", "calibration", "coefficients", "diagnostics", "effect", "influence", "quantiles", "residuals",
+        "rootogram",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,21 @@ import pandas as pd
 
 from jaxglm.fitted import Fit
 from jaxglm.inference.covariance import Covariance
-from jaxglm.inference.hypotheses import HypothesisTest
-from jaxglm.results import delta, margins, storage, tests
-from jaxglm.results.bootstrap import Bootstrap, bootstrap
-from jaxglm.results.diagnosis import Diagnosis, diagnose
-from jaxglm.results.effects import Effects
-from jaxglm.results.influence import Influence, influence
+from jaxglm.lazy import parts
 from jaxglm.results.labels import Labels
 
 if TYPE_CHECKING:
+    from jaxglm.inference.hypotheses import HypothesisTest
+    from jaxglm.results import bootstrap, delta, diagnosis, influence, margins, storage, tests
+    from jaxglm.results.bootstrap import Bootstrap
+    from jaxglm.results.diagnosis import Diagnosis
+    from jaxglm.results.effects import Effects
+    from jaxglm.results.influence import Influence
     from jaxglm.results.results import Results
+else:
+    bootstrap, delta, diagnosis, influence, margins, storage, tests = parts(
+        "jaxglm.results", "bootstrap", "delta", "diagnosis", "influence", "margins", "storage", "tests"
+    )
 
 
 class Answers:
@@ -115,16 +120,16 @@ class Answers:
 
         See :func:`jaxglm.results.bootstrap.bootstrap` for what is drawn under each kind of weights.
         """
-        return bootstrap(self, B, seed, cluster, kind)
+        return bootstrap.bootstrap(self, B, seed, cluster, kind)
 
     # -- influence and checks ----------------------------------------------------------------------------------
     def influence(self) -> Influence:
         """Leverage, Cook's distance and the other measures of what each row does to the fit, as R has them."""
-        return influence(self)
+        return influence.influence(self)
 
     def diagnose(self) -> Diagnosis:
         """Checks of the model in words: what was found, whether it matters, what to do; some passes over the rows."""
-        return diagnose(self)
+        return diagnosis.diagnose(self)
 
     # -- files -------------------------------------------------------------------------------------------------
     def save(self, path: Any) -> None:

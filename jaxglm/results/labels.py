@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,11 @@ class Labels:
 
     @property
     def terms(self) -> pd.Index:
-        """Index of every coefficient."""
+        """Index of every coefficient; each asker has one of his own, to name it as he likes."""
+        return self._terms.view()
+
+    @cached_property
+    def _terms(self) -> pd.Index:
         if self.names and isinstance(self.names[0], tuple):
             return pd.MultiIndex.from_tuples(self.names, names=["predictor", "term"])
         return pd.Index(self.names, name=None)

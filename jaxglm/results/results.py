@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from jaxglm.fitted import Fit
 from jaxglm.inference import parameters, residuals
 from jaxglm.inference.covariance import Covariance
-from jaxglm.inference.simulate import simulate
+from jaxglm.lazy import parts
 from jaxglm.plot import Plot
-from jaxglm.results import covariances, predicted, summary, tidy, written
+from jaxglm.results import summary, tidy
 from jaxglm.results.answers import Answers
 from jaxglm.results.figures import Figures
 from jaxglm.results.labels import Labels
-from jaxglm.results.prediction import PredictionResults
+
+if TYPE_CHECKING:
+    from jaxglm.inference import simulate
+    from jaxglm.results import covariances, predicted, written
+    from jaxglm.results.prediction import PredictionResults
+else:
+    covariances, predicted, written = parts("jaxglm.results", "covariances", "predicted", "written")
+    (simulate,) = parts("jaxglm.inference", "simulate")
 
 
 @dataclass(frozen=True, repr=False)
@@ -134,7 +141,7 @@ class Results(Answers, Figures):
         seed : int, optional
             The same seed gives the same draws on every machine and device; without it they differ from call to call.
         """
-        return self.labels.draws(simulate(self.fit, n, seed))
+        return self.labels.draws(simulate.simulate(self.fit, n, seed))
 
     def predict(
         self,

@@ -10,7 +10,6 @@ import pandas as pd
 
 from jaxglm.errors import ConvergenceWarning, InputError, InputTypeError, near
 from jaxglm.inference import likelihood, parameters, residuals
-from jaxglm.inference.profile import profile
 
 if TYPE_CHECKING:
     from jaxglm.results.results import Results
@@ -40,10 +39,13 @@ def conf_int(res: Results, alpha: float = 0.05, method: str = "wald") -> pd.Data
     ConvergenceWarning
         A profile limit was not found; it is NaN.
     """
+    return pd.DataFrame(_limits(res, alpha, method), index=res.labels.terms, columns=["lower", "upper"])
+
+
+def _limits(res: Results, alpha: float, method: str) -> np.ndarray:
     if method not in _LIMITS:
         raise InputError(f"unknown method {method!r} of intervals.{near(method, _LIMITS)}")
-    limits = _LIMITS[method](res, check_alpha(alpha))
-    return pd.DataFrame(limits, index=res.labels.terms, columns=["lower", "upper"])
+    return _LIMITS[method](res, check_alpha(alpha))
 
 
 def _wald(res: Results, alpha: float) -> np.ndarray:
@@ -51,6 +53,9 @@ def _wald(res: Results, alpha: float) -> np.ndarray:
 
 
 def _profile(res: Results, alpha: float) -> np.ndarray:
+    # With a solver of its own, for many fits at a time.
+    from jaxglm.inference.profile import profile
+
     found = profile(res.fit, res.covariance, alpha)
     if found.failures:
         sides = {-1: "lower", 1: "upper"}
@@ -78,7 +83,7 @@ def coefficient_table(
     fit, cov = res.fit, res.covariance
     estimate, se = parameters.estimates(fit), parameters.standard_errors(fit, cov)
     statistic, p_value = parameters.tests(fit, cov)
-    limits = conf_int(res, alpha, method).to_numpy()
+    limits = _limits(res, alpha, method)
     if exponentiate:
         require_ratio(res)
         with np.errstate(over="ignore"):

@@ -13,6 +13,8 @@ from jaxglm.tree import pytree
 
 #: Rows of a block, and terms of a product of blocks, for which a BLAS uses one thread; up to _MOST coefficients.
 _BLOCK, _DEPTH, _MOST = 32, 256, 512
+#: Coefficients up to which substitution takes less time in Python than the import of scipy.linalg (0.1 s).
+_FEW = 32
 
 
 @pytree
@@ -176,9 +178,18 @@ def _backward(lower: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _substitute(lower: np.ndarray, b: np.ndarray, transposed: bool) -> np.ndarray:
-    # jaxlib has loaded it already.
-    from scipy.linalg import solve_triangular as substitute
-
     if not (len(b) and np.isfinite(lower).all()):
         return np.full_like(b, np.nan)
+    if len(b) <= _FEW:
+        return _by_row(lower.T[::-1, ::-1], b[::-1])[::-1] if transposed else _by_row(lower, b)
+    from scipy.linalg import solve_triangular as substitute
+
     return substitute(lower, b, trans=int(transposed), lower=True, check_finite=False)
+
+
+def _by_row(lower: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """L^-1 b, row by row."""
+    x = np.array(b)
+    for i in range(len(b)):
+        x[i] = (x[i] - lower[i, :i] @ x[:i]) / lower[i, i]
+    return x

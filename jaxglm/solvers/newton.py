@@ -256,6 +256,13 @@ def _next_curvature(state: State, positive: jax.Array, usable: jax.Array, settin
     return state._replace(observed_allowed=allowed, observed=allowed & near & usable)
 
 
+def _first_of(conditions: list, values: list, otherwise: int) -> jax.Array:
+    """The value of the first condition that holds; for single flags NumPy's own way takes as long as a step."""
+    if namespace(conditions[0]) is not np:
+        return jnp.select(conditions, values, otherwise)
+    return np.asarray(next((v for c, v in zip(conditions, values, strict=True) if c), otherwise))
+
+
 def _judge(
     state: State, usable: jax.Array, first: jax.Array, ill: bool, share: jax.Array | float, settings: Settings
 ) -> State:
@@ -280,7 +287,7 @@ def _judge(
     n_stalled = xp.where(slow, state.n_stalled + 1, xp.minimum(state.n_stalled, 0))
     taken_again = state.information_observed & ~usable
     never_usable = settings.curvature == "only"
-    status = xp.select(
+    status = _first_of(
         [
             first & usable,
             converged,
@@ -320,7 +327,7 @@ def _halve(state: State, finite: jax.Array, ill: bool, settings: Settings) -> St
     # A short step that fails though its columns went through QR failed by rounding of eta.
     short = (-0.5 * state.slope < rounding(state.size, settings)) | (ill & finite & (state.length < 1e-3))
     negligible = ~unstarted & short
-    status = xp.select(
+    status = _first_of(
         [spent & unstarted, negligible, spent & ~finite, spent],
         [Status.NOT_FINITE, Status.CONVERGED_TO_PRECISION, Status.BOUNDARY, Status.STEP_FAILED],
         Status.RUNNING,

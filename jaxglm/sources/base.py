@@ -27,8 +27,8 @@ _MANY_CHUNKS = 16
 _BLOCK_BYTES = 2**18
 #: Rows up to which compiling costs more than fast code saves.
 FEW_ROWS = 1024
-#: Most rows of such a block.
-LARGEST_BLOCK = 2**14
+#: Fewest and most rows of such a block.
+_SMALLEST_BLOCK, LARGEST_BLOCK = 512, 2**14
 #: Sums over pairs of levels that may be added up for one row of data.
 _PAIRS_PER_ROW = 4
 
@@ -120,11 +120,11 @@ def block_rows(model: Model, rows: Rows) -> int:
     Models of factors with many levels take more, since a block also adds up sums for all pairs of levels.
     """
     m = rows.y.shape[0]
-    if jax.default_backend() != "cpu":
+    if m <= _SMALLEST_BLOCK or jax.default_backend() != "cpu":
         return m
     dense = _BLOCK_BYTES // max(row_bytes(rows), 16)
-    target = max(512, dense, model.layout.n_sums // _PAIRS_PER_ROW)
-    size = 512
+    target = max(_SMALLEST_BLOCK, dense, model.layout.n_sums // _PAIRS_PER_ROW)
+    size = _SMALLEST_BLOCK
     while size * 2 <= min(target, LARGEST_BLOCK) and m % (size * 2) == 0:
         size *= 2
     return size if m > size and m % size == 0 else m
