@@ -47,6 +47,7 @@ from jaxglm.links import Link
 from jaxglm.results import GroupedResults, PredictionResults, Results, compare
 from jaxglm.results.storage import load
 from jaxglm.results.tests import anova
+from jaxglm.solvers.stochastic import Stochastic
 
 __version__ = "0.1.0"
 
@@ -84,6 +85,7 @@ __all__ = [
     "SeparationError",
     "SeparationWarning",
     "Status",
+    "Stochastic",
     "StorageError",
     "Tweedie",
     "UnseenLevelError",

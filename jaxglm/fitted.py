@@ -12,6 +12,7 @@ from jaxglm import precision
 from jaxglm.errors import DataError, Status, no_rows
 from jaxglm.kernels import Careful, FitPoint, FitSums, Kernel, Model, Statistics
 from jaxglm.precision import FLOAT64, Precision, host
+from jaxglm.solvers.approach import Road
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.rank import Rank
 from jaxglm.sources import Source
@@ -22,7 +23,13 @@ _SAME = 1e-13
 
 @dataclass(frozen=True)
 class Options:
-    """How to solve; see :func:`jaxglm.glm` for the meaning of each."""
+    """How to solve; see :func:`jaxglm.glm` for the meaning of each.
+
+    Attributes
+    ----------
+    solver : what the user asked for, in words
+    road : a way to come near the optimum before the exact solve, or None; it is not saved
+    """
 
     tol: float = 1e-8
     max_iter: int = 100
@@ -32,6 +39,8 @@ class Options:
     probability_weights: bool = False
     use_t: bool | None = None
     precision: Precision = FLOAT64
+    solver: str = "auto"
+    road: Road | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ class Fit:
     known_llf : log-likelihood in nats, NaN under probability weights; None where it takes a pass of its own
     nobs : observations that the rows stand for
     weight : sum of all weights
+    notes : what a summary has to say of the way to the estimates
     quantiles : least, quartiles and greatest of the deviance residuals (5,), where they outlive the rows
     """
 
@@ -100,6 +110,7 @@ class Fit:
     meat: np.ndarray | None = None
     witness: Witness | None = None
     quantiles: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> Source:

@@ -12,7 +12,7 @@ from jaxglm.kernels.averages import (
     Sums,
     Tangent,
 )
-from jaxglm.kernels.base import Joint, Kernel, Model, RowMap, Rows
+from jaxglm.kernels.base import Joint, Kernel, Model, RowMap, Rows, Walk
 from jaxglm.kernels.checks import Added, AddedPoint, AddedSums, Moments, MomentSums, Outcomes
 from jaxglm.kernels.compensated import Careful, Compensated, Pair
 from jaxglm.kernels.distribution import Anscombe, Given, Spread, Tails
@@ -25,7 +25,17 @@ from jaxglm.kernels.statistics import Closing, ClosingPoint, FitPoint, FitSums, 
 from jaxglm.kernels.survey import Facts, Survey
 from jaxglm.kernels.totals import Newton, Point, Totals
 from jaxglm.kernels.triangle import Triangle
-from jaxglm.kernels.values import Columns, Dependence, Matrix, Observed, Predictions, Predictors, Residuals, Unsound
+from jaxglm.kernels.values import (
+    Columns,
+    Dependence,
+    Matrix,
+    Observed,
+    Predictions,
+    Predictors,
+    Residuals,
+    Unsound,
+    Whole,
+)
 
 __all__ = [
     "Alongside",
@@ -90,5 +100,7 @@ __all__ = [
     "Totals",
     "Triangle",
     "Unsound",
+    "Walk",
+    "Whole",
     "row_terms",
 ]

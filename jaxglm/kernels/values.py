@@ -12,6 +12,14 @@ from jaxglm.kernels.base import Model, RowMap, Rows
 
 
 @dataclass(frozen=True)
+class Whole(RowMap):
+    """The rows themselves."""
+
+    def map(self, model: Model, point: None, rows: Rows) -> Rows:
+        return rows
+
+
+@dataclass(frozen=True)
 class Columns(RowMap):
     """Model matrix of the mean predictor, (m, P)."""
 

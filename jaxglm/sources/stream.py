@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jaxglm.kernels import Kernel, Model, RowMap, Rows
+import numpy as np
+
+from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
 from jaxglm.precision import host
 from jaxglm.sources.arrays import rechunk
 from jaxglm.sources.base import Source, bucket, chunk_rows, cut, map_chunk, pad, reduce_chunks, to_device
+from jaxglm.sources.walk import walk_chunks
 
 
 class StreamSource(Source):
@@ -22,6 +25,8 @@ class StreamSource(Source):
     chunk : int, optional
         Rows of a chunk; memory is a few chunks whatever n is.
     """
+
+    reads_anew = True
 
     def __init__(self, blocks: Callable[[], Iterator[Rows]], n_rows: int, chunk: int | None = None):
         self._blocks = blocks
@@ -38,6 +43,9 @@ class StreamSource(Source):
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
         for rows, count in self._chunks():
             yield cut(host(map_chunk(kernel, model, point, rows)), 0, count)
+
+    def walk(self, walk: Walk, model: Model, frame: Any, state: Any, size: int, seed: int) -> tuple[Any, np.ndarray]:
+        return walk_chunks(walk, model, frame, state, self._chunks(), size, seed)
 
     def replace(self, change: Callable[[Rows], Rows]) -> StreamSource:
         return StreamSource(lambda: map(change, self._blocks()), self.n_rows, self.chunk)
