@@ -71,11 +71,11 @@ def _facts(source: Source, model: Model, options: Options, said: dict[str, Any])
     facts["the family"] = f"{named} ({_digest(node, encode.arrays, seen)})"
     facts["the design"] = _digest(jax.tree.leaves(model.layout), str(jax.tree.structure(model.layout)))
     if options.road is not None:
-        facts["the solver's state"] = _digest(options.road.fingerprint())
+        facts["the solver's steps"] = _digest(options.road.fingerprint())
     if source.n_rows:
         first = next(iter(source.iterate(Whole(), model, None)))
         facts["the first rows"] = _digest(cut(first, 0, _FIRST))
-        if not source.reads_anew:
+        if not source.read_anew:
             sums = source.reduce(Survey(products=False), model, None)
             facts |= {"sum of the response": repr(float(sums.total)), "sum of weights": repr(float(sums.weight))}
     return facts

@@ -104,15 +104,17 @@ def fit_source(
     sums, n_obs, found = solved.sums, float(facts.n_obs), solution.rank
     passes = Counter(way.passes) + Counter({**solution.n_passes, "null": solved.null_passes})
     df_resid = _df_resid(model, facts, found)
+    scale = _scale(model.family, sums, df_resid)
     llf = np.nan if options.probability_weights else _llf(model.family, sums, facts)
     information = solution.expected if kind == "expected" else solution.observed
     return Fit(
         model=model, source=source, options=options, theta=np.where(found.active, solution.theta, np.nan), rank=found,
         informations=_both(model, kind, information), information=kind, status=solution.status,
         tolerance=solution.tolerance, recession=solution.recession, column_lengths=solved.column_lengths,
-        n_iter=solution.n_iter, n_passes=dict(passes), n_rows=int(facts.n_rows), nobs=n_obs, notes=way.notes,
+        n_iter=solution.n_iter, n_passes=dict(passes), n_rows=int(facts.n_rows), nobs=n_obs,
+        notes=way.notes + _ended(way, solution, information, scale),
         weight=float(facts.weight), deviance=float(sums.deviance), null_deviance=float(sums.null_deviance),
-        pearson_chi2=float(sums.pearson), scale=_scale(model.family, sums, df_resid), has_intercept=has_intercept,
+        pearson_chi2=float(sums.pearson), scale=scale, has_intercept=has_intercept,
         held=solution.held, natural=np.zeros(len(found.active), bool) if natural is None else natural,
         known_llf=llf, df_resid=df_resid, df_null=n_obs - (1 if has_intercept else 0),
         meat=_meat(source, model, solution.theta) if options.probability_weights else None,
@@ -133,6 +135,16 @@ def _solve_from(way: Way, source, model, options, kind, check, null_of) -> tuple
     note = "From where they ended the exact steps did not converge, so that these began again by themselves."
     again = _solve_plainly(source, model, options, kind, None, check, null_of)
     return again, replace(way, notes=(*way.notes, note))
+
+
+def _ended(way: Way, solution: drive.Solution, information: Information, scale: float) -> tuple[str, ...]:
+    """How far from the estimates a road ended."""
+    if way.reached is None or not (solution.status.converged and information.ok and scale > 0):
+        return ()
+    errors = np.sqrt(scale * np.asarray(information.diag_inverse()))
+    active = np.asarray(information.active)
+    far = np.max(np.abs(way.reached - solution.theta)[active] / errors[active], initial=0.0)
+    return (f"They ended within {far:.2g} standard errors of the estimates.",)
 
 
 def _solve_plainly(source, model, options, kind, start, check, null_of) -> sampled.Closed:

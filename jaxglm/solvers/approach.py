@@ -83,10 +83,19 @@ class Road(Protocol):
 
 @dataclass(frozen=True)
 class Way:
-    """Where the exact solve begins: as after the fit to a sample, at coefficients (P,), or as it does by itself."""
+    """Where the exact solve begins: as after the fit to a sample, at coefficients (P,), or as it does by itself.
+
+    Attributes
+    ----------
+    sample, start : the first two, where they are
+    reached : (P,) where the road ended, None if there was none or it led nowhere
+    passes : dict from kind of pass to number of passes over the rows
+    notes : what a summary has to say
+    """
 
     sample: Sampled | None = None
     start: np.ndarray | None = None
+    reached: np.ndarray | None = None
     passes: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -101,15 +110,15 @@ def approach(
     few = _few(source, model)
     sample = None if few is None else sampled.fit_rows(few, model, curvature, precision, doubtful=True)
     if sample is None:
-        return Way(None, start, {}, ("Gradient steps left out: a sample of the rows has no finite estimate.",))
+        return Way(None, start, None, {}, ("Gradient steps left out: a sample of the rows has no plain fit.",))
     ground = _ground(source, model, few, sample, start)
     reached = road.take(ground)
     if reached.place is None or not np.isfinite(reached.place).all():
-        return Way(None, start, reached.passes, (reached.note,))
+        return Way(None, start, None, reached.passes, (reached.note,))
     theta = ground.theta(reached.place)
     # The limit of a predictor is only found from the family's own start.
     own = start if model.family.limit is not None else theta
-    return Way(sample._replace(theta=theta), own, reached.passes, (reached.note,))
+    return Way(sample._replace(theta=theta), own, theta, reached.passes, (reached.note,))
 
 
 def _few(source: Source, model: Model) -> Source | None:

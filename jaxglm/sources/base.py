@@ -74,8 +74,8 @@ class Source(ABC):
     #: Whether some of the memory that is read belongs to the user, who may change it.
     aliased: bool = False
 
-    #: Whether every pass reads the rows anew, from where they are kept.
-    reads_anew: bool = False
+    #: Whether rows are read anew at every pass, which then takes about as long whatever is computed in it.
+    read_anew: bool = False
 
     #: The rows as one device pytree where they are small enough for a loop on the device, else None.
     resident: Rows | None = None

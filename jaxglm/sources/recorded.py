@@ -7,6 +7,7 @@ and each pass that was done before gives its value from the file, to the bit, wi
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -53,6 +54,10 @@ class Journal:
         self.path, self.facts, self.version = os.fsdecode(path), facts, version
         self.entries: list[Entry] = []
         self.n_replayed = 0
+        folder = os.path.dirname(os.path.realpath(self.path))
+        if not os.path.isdir(folder):
+            # Better now than after the first pass.
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder", folder)
         if os.path.exists(self.path):
             self._read()
 
@@ -123,7 +128,8 @@ class Recorded(Source):
 
     def __init__(self, source: Source, journal: Journal, write: bool = True):
         self._source, self._journal, self._write = source, journal, write
-        self.n_rows, self.aliased, self.resident = source.n_rows, source.aliased, source.resident
+        self.n_rows, self.aliased = source.n_rows, source.aliased
+        self.read_anew, self.resident = source.read_anew, source.resident
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
         what = f"{kernel!r} of {type(model).__name__}"

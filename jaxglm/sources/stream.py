@@ -26,7 +26,7 @@ class StreamSource(Source):
         Rows of a chunk; memory is a few chunks whatever n is.
     """
 
-    reads_anew = True
+    read_anew = True
 
     def __init__(self, blocks: Callable[[], Iterator[Rows]], n_rows: int, chunk: int | None = None):
         self._blocks = blocks

@@ -11,10 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglm.kernels import Model, Rows, Walk
+from jaxglm.precision import Tiered
+from jaxglm.sources.base import FEW_ROWS
 from jaxglm.sources.storage import plain
 
 #: Chunks of a stream that are held so that their order can be shuffled.
 HELD = 4
+#: Chunks of a stream that wait for their turn.
+AHEAD = 2
 
 
 def walk_rows(
@@ -50,17 +54,18 @@ def most_steps(m: int, size: int) -> int:
     return -(-m // size)
 
 
-_run = jax.jit(walk_rows, static_argnames=("walk", "size"), donate_argnames="state")
+#: One chunk, in the memory of the state before it.
+walk_chunk = Tiered(walk_rows, static_argnums=(0, 7), donate_argnums=3)
 
 
 def walk_chunks(
     walk: Walk, model: Model, frame: Any, state: Any, chunks: Iterable[tuple[Rows, int]], size: int, seed: int,
-    run: Callable = _run, devices: int = 1,
+    run: Callable | None = None, devices: int = 1,
 ) -> tuple[Any, np.ndarray]:  # fmt: skip
     """Go once through chunks with their counts of rows, of which the devices hold equal parts.
 
-    Nothing waits for a value between chunks. Chunks of one length share a permutation of their rows, each pass has
-    its own. A list is shuffled whole, other iterables among the few that are held.
+    Between chunks that are a list nothing waits for a value. Chunks of one length share a permutation of their rows;
+    each pass has its own. A list is shuffled whole, other iterables among the few that are held.
     """
     rng = np.random.default_rng(seed)
     orders: dict[int, jax.Array] = {}
@@ -72,7 +77,11 @@ def walk_chunks(
             order = np.zeros(m + size, np.int32)
             order[:own] = rng.permutation(own)
             orders[own] = jax.device_put(order)
-        state, values = run(walk, model, frame, state, rows, orders[own], np.int32(own), size=min(size, m))
+        here = run or (walk_chunk.quick if m <= FEW_ROWS else walk_chunk)
+        state, values = here(walk, model, frame, state, rows, orders[own], np.int32(own), min(size, m))
+        if not isinstance(chunks, list) and len(kept) >= AHEAD:
+            # A stream is not read faster than it is walked, or its chunks would gather in memory.
+            jax.block_until_ready(kept[-AHEAD][0])
         kept.append((values, most_steps(own, min(size, m))))
     return state, np.concatenate([np.asarray(values)[:n_steps] for values, n_steps in kept])
 
@@ -94,10 +103,10 @@ def walk_dealt(mesh: Any, axis: str) -> Callable:
     return partial(_run_dealt, mesh, axis)
 
 
-@partial(jax.jit, static_argnames=("mesh", "axis", "walk", "size"), donate_argnames="state")
+@partial(jax.jit, static_argnums=(0, 1, 2, 9), donate_argnums=5)
 def _run_dealt(
     mesh: Any, axis: str, walk: Walk, model: Model, frame: Any, state: Any, rows: Rows, order: jax.Array,
-    count: jax.Array, *, size: int,
+    count: jax.Array, size: int,
 ) -> tuple[Any, jax.Array]:  # fmt: skip
     def local(model, frame, state, rows, order, count):
         return walk_rows(walk, model, frame, state, rows, order, count, size, lambda v: jax.lax.psum(v, axis))

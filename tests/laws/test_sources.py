@@ -52,6 +52,7 @@ from jaxglm.kernels import (
     Tails,
     Triangle,
     Unsound,
+    Whole,
 )
 from jaxglm.sources import ArraySource, MeshSource, StreamSource, base
 
@@ -137,6 +138,7 @@ def kernels(p):
 def row_maps(p):
     theta = jnp.linspace(-0.2, 0.3, p)
     return {
+        "whole": (Whole(), None),
         "columns": (Columns(), None),
         "predictors": (Predictors(), theta),
         "predictions": (Predictions(), (theta, jnp.eye(p))),
