@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from jaxglm.errors import NotAvailableError
 from jaxglm.kernels import Model, Newton, Point, Whole
 from jaxglm.precision import Precision, host
 from jaxglm.solvers import sampled, starts
@@ -110,7 +111,7 @@ def approach(
     few = _few(source, model)
     sample = None if few is None else sampled.fit_rows(few, model, curvature, precision, doubtful=True)
     if sample is None:
-        return Way(None, start, None, {}, ("Gradient steps left out: a sample of the rows has no plain fit.",))
+        return Way(None, start, None, {}, ("Gradient steps left out: there is no plain fit to a sample of the rows.",))
     ground = _ground(source, model, few, sample, start)
     reached = road.take(ground)
     if reached.place is None or not np.isfinite(reached.place).all():
@@ -126,7 +127,10 @@ def _few(source: Source, model: Model) -> Source | None:
     few = sampled.rows_of(source, model)
     if few is not None or source.n_rows == 0:
         return few
-    first = next(iter(source.iterate(Whole(), model, None)))
+    try:
+        first = next(iter(source.iterate(Whole(), model, None)))
+    except NotAvailableError:
+        return None
     return ArraySource.from_rows(cut(first, 0, sampled.size_of(source, model)))
 
 

@@ -122,7 +122,11 @@ class Stochastic:
         passes = {"epoch": n_epochs}
         if trouble := _trouble(losses):
             return Reached(None, passes, f"Gradient steps given up after {epochs_of(n_epochs)}: {trouble}.")
-        note = f"Gradient steps for {epochs_of(n_epochs)} ({losses[-1].size:,} batches each), then exact ones."
+        means = ", ".join(f"{np.mean(found):.6g}" for found in losses)
+        note = (
+            f"Gradient steps for {epochs_of(n_epochs)} of {losses[-1].size:,} batches (mean loss {means}), then exact "
+            "ones."
+        )
         return Reached(np.asarray(state.average), passes, note)
 
 

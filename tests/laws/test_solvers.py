@@ -142,7 +142,7 @@ def test_a_start_far_away_is_where_gradients_begin(exact):
     """From there the exact solver takes many steps, gradients come near first."""
     far = exact["poisson"].params + [0.3, 0.5, 0.5e-8, 0.5e8]
     plain = jg.fit(X, FAMILIES["poisson"][1], "poisson", start=far)
-    for solver in ("lbfgs", jg.Stochastic(optax.sgd(0.3), epochs=6)):
+    for solver in ("lbfgs", jg.Stochastic(optax.adam(5e-2), epochs=8)):
         res = jg.fit(X, FAMILIES["poisson"][1], "poisson", start=far, solver=solver)
         same(res, exact["poisson"])
         assert res.n_passes["newton"] < plain.n_passes["newton"]
