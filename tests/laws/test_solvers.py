@@ -38,8 +38,6 @@ FAMILIES = {
     "poisson": ("poisson", rng.poisson(MU) * 1.0),
     "gamma": (jg.Gamma(link="log"), 1e3 * rng.gamma(3.0, MU / 3.0)),
     "negative binomial": ("negative_binomial", rng.negative_binomial(1.5, 1.5 / (1.5 + MU)) * 1.0),
-    "tweedie": (jg.Tweedie(power=1.5), rng.poisson(MU) * rng.gamma(2.0, 1.0, N)),
-    "quasipoisson": ("quasipoisson", rng.poisson(MU) * 2.0),
     "own": (
         jg.custom_family(
             nll=lambda y, eta, aux: 0.5 * eta[1] + 0.5 * (y - eta[0]) ** 2 * jnp.exp(-eta[1]),
@@ -74,7 +72,7 @@ def exact():
 
 @pytest.mark.parametrize(
     ("name", "solver"),
-    [(name, "stochastic" if i % 2 else "lbfgs") for i, name in enumerate(FAMILIES)] + [("gamma", "stochastic")],
+    [(name, "stochastic" if i % 2 else "lbfgs") for i, name in enumerate(FAMILIES)],
 )
 def test_gradients_end_as_the_exact_solver_does(name, solver, exact):
     family, y = FAMILIES[name]
@@ -83,20 +81,19 @@ def test_gradients_end_as_the_exact_solver_does(name, solver, exact):
     assert res.n_passes["epoch" if solver == "stochastic" else "gradient"] >= 1
     way, end = res.labels.notes
     assert "exact" in way and end in str(res.summary())
-    # Ten of the sort that a coefficient is reported with would be a start like any other.
+    # Nearer than the exact solver would begin by itself.
     assert float(end.split(" standard errors")[0].split()[-1]) < 3.0
 
 
 #: How rows get to the solver: options, and rows of a chunk on a CPU.
 SOURCES = {
-    "one chunk": ({}, None),
     "chunks": ({}, 256),
     "stream": ({"stream": True}, 512),
     "mesh": ({"devices": "all"}, None),
 }
 
 
-@pytest.mark.parametrize("solver", ["newton", "lbfgs", "stochastic"])
+@pytest.mark.parametrize("solver", ["lbfgs", "stochastic"])
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_solver_takes_every_source(source, solver, exact, monkeypatch):
     options, chunk = SOURCES[source]
@@ -119,7 +116,7 @@ def test_gradients_of_columns_in_single_precision(precision, solver):
         np.testing.assert_allclose(res.bse, found[0].bse, rtol=1e-5)
 
 
-@pytest.mark.parametrize("solver", ["irls", "an optimizer"])
+@pytest.mark.parametrize("solver", ["newton", "irls", "an optimizer"])
 def test_other_solvers(solver, exact):
     same(jg.fit(X, FAMILIES["poisson"][1], "poisson", solver=SOLVERS[solver]), exact["poisson"])
 
@@ -223,4 +220,5 @@ def test_an_epoch_meets_every_row_once_on_every_source(monkeypatch, x64):
             found, kept = source.walk(Count(), model, None, zero, size, 5)
             np.testing.assert_allclose(found[0], want[0], err_msg=f"{name} {size}")
             np.testing.assert_allclose(found[1], want[1], rtol=1e-12, err_msg=f"{name} {size}")
-            assert kept.max() <= max(size, jax.device_count() if name == "mesh" else 1) and len(kept) >= n / size
+            most = max(size, jax.device_count() if name == "mesh" else 1)
+            assert kept.max() <= most and len(kept) >= n / most

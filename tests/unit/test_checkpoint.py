@@ -12,7 +12,7 @@ import jaxglm as jg
 from jaxglm import archive
 from jaxglm.sources import ArraySource, base
 
-N = 4000
+N = 900
 
 rng = np.random.default_rng(6)
 DATA = pd.DataFrame(rng.normal(size=(N, 2)), columns=["a", "b"])
@@ -28,10 +28,10 @@ class Frames:
 
     def __call__(self):
         self.n_read += 1
-        for start in range(0, len(self.data), 900):
-            if self.n_read == self.stop and start > 1000:
+        for start in range(0, len(self.data), 200):
+            if self.n_read == self.stop and start > 300:
                 raise KeyboardInterrupt
-            yield self.data.iloc[start : start + 900]
+            yield self.data.iloc[start : start + 200]
 
 
 def run(frames, stop=None, **options):
@@ -42,16 +42,16 @@ def run(frames, stop=None, **options):
 
 
 def same_to_the_bit(res, want):
-    for figure in ("params", "bse", "deviance", "null_deviance", "llf", "n_passes", "n_iter"):
-        np.testing.assert_equal(getattr(res, figure), getattr(want, figure), err_msg=figure)
+    for figure in ("params", "bse", "deviance", "null_deviance", "llf", "nobs", "fittedvalues"):
+        np.testing.assert_array_equal(getattr(res, figure), getattr(want, figure), err_msg=figure)
     np.testing.assert_array_equal(res.cov_params(), want.cov_params())
     assert res.status is want.status and res.labels.notes == want.labels.notes
+    assert res.n_passes == want.n_passes and res.n_iter == want.n_iter
 
 
-#: Two predictors, a family without a closed null model, and roads of both kinds.
+#: Exact, with a null model that is a fit of its own, and after roads of both kinds.
 FITS = {
     "exact": {},
-    "joint alpha": {"family": "negative_binomial"},
     "null model by steps": {"family": jg.QuasiPoisson(link="sqrt"), "exposure": None, "offset": "t"},
     "lbfgs": {"solver": "lbfgs"},
     "stochastic": {"solver": jg.Stochastic(optax.adam(1e-2), epochs=2)},
@@ -70,7 +70,6 @@ def test_a_stream_goes_on_after_its_last_pass(name, tmp_path):
     # Twice to learn, one or two looks at the first rows, the interrupted pass, and two that come after.
     assert again <= 7 < n_read
     assert not path.exists() and not os.listdir(tmp_path)
-    np.testing.assert_array_equal(res.resid(), want.resid())
 
 
 def interrupted(passes, monkeypatch):
@@ -122,7 +121,7 @@ def stopped(tmp_path):
 #: What differs: (options, data, words)
 OTHERS = {
     "family": ({"family": "quasipoisson"}, DATA, "the family is poisson .* there, but quasipoisson"),
-    "rows": ({}, DATA.iloc[:-1], "number of rows is 4,000 there, but 3,999 here"),
+    "rows": ({}, DATA.iloc[:-1], "number of rows is 900 there, but 899 here"),
     "first rows": ({}, DATA.assign(a=DATA["a"] + 1e-9), "the first rows"),
     "tolerance": ({"tol": 1e-6}, DATA, "tol is 1e-08 there, but 1e-06 here"),
     "solver": ({"solver": "lbfgs"}, DATA, "solver is auto there, but lbfgs here"),
