@@ -93,8 +93,16 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "stochastic"])
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    ("source", "solver"),
+    [
+        ("chunks", "stochastic"),
+        ("stream", "stochastic"),
+        ("stream", "lbfgs"),
+        ("mesh", "stochastic"),
+        ("mesh", "lbfgs"),
+    ],
+)
 def test_every_solver_takes_every_source(source, solver, exact, monkeypatch):
     options, chunk = SOURCES[source]
     if chunk:
@@ -106,7 +114,7 @@ def test_every_solver_takes_every_source(source, solver, exact, monkeypatch):
     same(res, exact["poisson"])
 
 
-@pytest.mark.parametrize(("precision", "solver"), [("mixed", "lbfgs"), ("float32", "stochastic")])
+@pytest.mark.parametrize(("precision", "solver"), [("mixed", "stochastic"), ("float32", "lbfgs")])
 def test_gradients_of_columns_in_single_precision(precision, solver):
     y = FAMILIES["poisson"][1]
     found = [jg.fit(X, y, "poisson", precision=precision, solver=s) for s in ("auto", SOLVERS[solver])]
@@ -215,7 +223,7 @@ def test_an_epoch_meets_every_row_once_on_every_source(monkeypatch, x64):
     model = Model(Gaussian(), Layout((Dense(2),)))
     want = rows.freq.sum(), (rows.freq * rows.y) @ rows.x[0]
     for name, source in _sources(rows, n, monkeypatch):
-        for size in (1, 7, 64, 1000):
+        for size in (1, 50, 1000):
             zero = jax.device_put((np.zeros(()), np.zeros(2)))
             found, kept = source.walk(Count(), model, None, zero, size, 5)
             np.testing.assert_allclose(found[0], want[0], err_msg=f"{name} {size}")
