@@ -13,15 +13,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+import jax
 import numpy as np
 
 from jaxglm.errors import NotAvailableError
-from jaxglm.kernels import Model, Newton, Point, Whole
+from jaxglm.kernels import Model, Newton, Point, Rows, Whole
 from jaxglm.precision import Precision, host
 from jaxglm.solvers import sampled, starts
 from jaxglm.solvers.sampled import Sampled
 from jaxglm.sources import ArraySource, Source
 from jaxglm.sources.base import cut
+
+
+#: Rows at the beginning that serve as a sample where no other is to be had: at least, and for each coefficient.
+_LEAST, _PER_COEFFICIENT = 2**12, 10
 
 
 class Frame(NamedTuple):
@@ -127,11 +132,16 @@ def _few(source: Source, model: Model) -> Source | None:
     few = sampled.rows_of(source, model)
     if few is not None or source.n_rows == 0:
         return few
+    wanted = max(_LEAST, _PER_COEFFICIENT * model.layout.n_coefficients)
+    pieces: list[Rows] = []
     try:
-        first = next(iter(source.iterate(Whole(), model, None)))
+        for piece in source.iterate(Whole(), model, None):
+            pieces.append(piece)
+            if sum(len(part.y) for part in pieces) >= wanted:
+                break
     except NotAvailableError:
         return None
-    return ArraySource.from_rows(cut(first, 0, sampled.size_of(source, model)))
+    return ArraySource.from_rows(cut(jax.tree.map(lambda *parts: np.concatenate(parts), *pieces), 0, wanted))
 
 
 def _ground(source: Source, model: Model, few: Source, sample: Sampled, start: np.ndarray | None) -> Ground:
