@@ -57,6 +57,7 @@ if typing.TYPE_CHECKING:
     from jaxglm.results.prediction import PredictionResults
     from jaxglm.results.storage import load
     from jaxglm.results.tests import anova
+    from jaxglm.solvers.stochastic import Stochastic
 
 __version__ = "0.1.0"
 
@@ -94,6 +95,7 @@ __all__ = [
     "SeparationError",
     "SeparationWarning",
     "Status",
+    "Stochastic",
     "StorageError",
     "Tweedie",
     "UnseenLevelError",
@@ -121,6 +123,7 @@ _LATER = {
     "HypothesisTest": "jaxglm.inference.hypotheses",
     "PredictionResults": "jaxglm.results.prediction",
     "Scan": "jaxglm.frames.scan",
+    "Stochastic": "jaxglm.solvers.stochastic",
     "anova": "jaxglm.results.tests",
     "compare": "jaxglm.results.compare",
     "enable_compile_cache": "jaxglm.cache",

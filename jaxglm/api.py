@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxglm import resolve
+from jaxglm.checkpoint import recorded
 from jaxglm.errors import (
     AliasWarning,
     ConvergenceWarning,
@@ -52,7 +53,7 @@ def glm(
     var_weights: Any = None,
     prob_weights: Any = None,
     aux: Mapping[str, Any] | None = None,
-    solver: str = "auto",
+    solver: Any = "auto",
     information: str = "expected",
     cov: Any = None,
     start: Any = None,
@@ -67,6 +68,7 @@ def glm(
     functions: Mapping[str, Callable] | None = None,
     on_separation: str = "warn",
     on_failure: str = "warn",
+    checkpoint: Any = None,
     **unknown: Any,
 ) -> Results:
     """Fit a generalized linear model from a formula.
@@ -98,9 +100,11 @@ def glm(
         proportional to 1/w (standard errors are then the survey sandwich). Rows of weight 0 count as absent.
     aux : dict of str to column name or array, optional
         Where a family of your own finds the columns that it reads; by default under their own names.
-    solver : {"auto", "newton", "irls"}
+    solver : {"auto", "newton", "irls", "lbfgs"}, Stochastic or optimizer of optax
         "irls" steps with the expected information only; "newton" with the observed wherever that is positive
-        definite; "auto" starts with expected and ends with observed. All reach the same optimum.
+        definite; "auto" starts with expected and ends with observed. "lbfgs" and :class:`jaxglm.Stochastic` (or any
+        ``optax.adam(1e-2)``) come near by gradients of all rows or of batches, and end as "auto" does. All reach the
+        same optimum.
     information : {"expected", "observed"}
         What the standard errors come from; expected agrees with R.
     cov : {"nonrobust", "HC0", "HC1", "HC2", "HC3", "survey"}, Cluster or HAC, optional
@@ -135,6 +139,11 @@ def glm(
         Your own functions for the formula, elementwise on arrays.
     on_separation, on_failure : {"warn", "raise"}
         What to do when estimates are infinite, or the solver stops early.
+    checkpoint : path, optional
+        A file that keeps what each pass over the rows gave, so that the same call after an interruption goes on from
+        the last pass that was finished, to the same result to the bit. It is deleted at the end. A file of another
+        fit is refused (data in memory are compared by their sums and first rows, of a stream only the number of rows
+        and the first ones). It holds one (P, P) matrix for each pass that makes one.
 
     Returns
     -------
@@ -166,7 +175,7 @@ def glm(
         offset, exposure, trials, freq_weights, var_weights, prob_weights, resolve.aux(aux, family, named=True)
     )
     resolve.choice("missing", missing, ("drop", "raise"))
-    behavior = _Behavior(keep_data, on_separation, on_failure, resolve.covariance(cov, beside.weights))
+    behavior = _Behavior(keep_data, on_separation, on_failure, resolve.covariance(cov, beside.weights), checkpoint)
     placed = resolve.devices(devices)
     scan = as_scan(data)
     if scan is None:
@@ -209,7 +218,7 @@ def fit(
     var_weights: Any = None,
     prob_weights: Any = None,
     aux: Mapping[str, Any] | None = None,
-    solver: str = "auto",
+    solver: Any = "auto",
     information: str = "expected",
     cov: Any = None,
     start: Any = None,
@@ -223,6 +232,7 @@ def fit(
     progress: bool | None = None,
     on_separation: str = "warn",
     on_failure: str = "warn",
+    checkpoint: Any = None,
     **unknown: Any,
 ) -> Results:
     """Fit a generalized linear model from arrays.
@@ -239,7 +249,8 @@ def fit(
     names : sequence of str, optional
         Names of the columns; by default those of a frame, else x1, x2, ...
     family, link, offset, exposure, trials, freq_weights, var_weights, prob_weights, aux, solver, information, cov,
-    start, tol, max_iter, use_t, missing, precision, keep_data, devices, progress, on_separation, on_failure
+    start, tol, max_iter, use_t, missing, precision, keep_data, devices, progress, on_separation, on_failure,
+    checkpoint
         As in :func:`jaxglm.glm`; vectors are given as values.
 
     Returns
@@ -270,7 +281,7 @@ def fit(
         offset, exposure, trials, freq_weights, var_weights, prob_weights, resolve.aux(aux, family, named=False)
     )
     resolve.choice("missing", missing, ("drop", "raise"))
-    behavior = _Behavior(keep_data, on_separation, on_failure, resolve.covariance(cov, beside.weights))
+    behavior = _Behavior(keep_data, on_separation, on_failure, resolve.covariance(cov, beside.weights), checkpoint)
     placed = resolve.devices(devices)
     for name, value in beside.given.items():
         if isinstance(value, str):
@@ -297,8 +308,8 @@ def fit(
 class _Behavior:
     """Checked choices of what to keep and report, and when to raise."""
 
-    def __init__(self, keep_data: bool, on_separation: str, on_failure: str, estimator: Estimator):
-        self.estimator = estimator
+    def __init__(self, keep_data: bool, on_separation: str, on_failure: str, estimator: Estimator, checkpoint: Any):
+        self.estimator, self.checkpoint = estimator, checkpoint
         self.keep_data = bool(keep_data)
         self.on_separation = resolve.choice("on_separation", on_separation, ("warn", "raise"))
         self.on_failure = resolve.choice("on_failure", on_failure, ("warn", "raise"))
@@ -337,21 +348,26 @@ def _run(
     model = Model(intake.family, intake.layout)
     names = intake.names
     beside = behavior.estimator.learn(intake.codes)
-    found = fit_source(
-        source, model, options, has_intercept=intake.has_intercept, has_offset=intake.has_offset,
-        name_row=taken.name_row, name_column=lambda j: f"column {as_text(names[j])!r}", natural=intake.natural,
-    )  # fmt: skip
+    said = {
+        "the coefficients": names, "the formula": formula, "the response": response, "weights": intake.beside.weights,
+    }  # fmt: skip
+    with recorded(source, behavior.checkpoint, model, options, said) as rows:
+        found = fit_source(
+            rows, model, options, has_intercept=intake.has_intercept, has_offset=intake.has_offset,
+            name_row=taken.name_row, name_column=lambda j: f"column {as_text(names[j])!r}", natural=intake.natural,
+        )  # fmt: skip
+        # The rows were read a moment ago: no look at whether the user has changed them.
+        made = covariance(replace(found, witness=None), behavior.estimator, beside)
+    found = replace(found, source=source)
     if isinstance(source, StreamSource):
-        # Rows that were counted in the first pass.
-        source.n_rows = taken.n_rows
+        # Rows that were counted in the first pass, or are now if a checkpoint had all of them.
+        source.n_rows = taken.counted()
     labels = Labels(
         names=names, response=response, formula=formula, index=taken.index,
-        notes=(*taken.notes, *options.precision.notes),
+        notes=(*taken.notes, *options.precision.notes, *found.notes),
         weights=intake.beside.weights,
     )  # fmt: skip
     _report(found, labels, behavior)
-    # The rows were read a moment ago: no look at whether the user has changed them.
-    made = covariance(replace(found, witness=None), behavior.estimator, beside)
     return Results(found if behavior.keep_data else found.without_source(), labels, made, intake)
 
 

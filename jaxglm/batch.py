@@ -113,7 +113,7 @@ def glm_groups(
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
-        precision="float64",
+        precision="float64", roads=False,
     )  # fmt: skip
     codes, keys, intake, taken = _group(intake, taken, names)
     segments = Segments.of(codes, len(keys))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ from jaxglm.kernels import (
 )
 from jaxglm.precision import host
 from jaxglm.solvers import drive, newton, rank, sampled, starts
+from jaxglm.solvers.approach import Way, approach
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.rank import Rank
 from jaxglm.sources import Source, plain
@@ -70,7 +72,8 @@ def fit_source(
     takes one Newton pass, one more where its columns are ill-conditioned, and one for the statistics. Many rows
     in memory take a Newton pass from the fit to a sample, about two for gradients alone, and a last one that gives
     information and statistics together (:mod:`jaxglm.solvers.sampled`). Where a model of factors alone has many equal
-    rows in memory, all of these passes are over the distinct rows.
+    rows in memory, all of these passes are over the distinct rows. After a road of gradients it is the same, from where
+    that ended in place of the fit to a sample (:mod:`jaxglm.solvers.approach`).
     """
     if model.layout.n_coefficients == 0:
         raise FitError("the model has no columns, so there is nothing to estimate; add a term or the intercept (~ 1)")
@@ -85,36 +88,65 @@ def fit_source(
     solving = source.condensed(model)
     reached = _REACHED * options.precision.eps if options.precision.eps > newton.EPS else 0.0
     tol, options = options.tol, replace(options, tol=max(options.tol, reached))
+    way = Way(start=_working(options.start, natural, name_column))
+    if options.road is not None:
+        way = approach(options.road, source, model, way.start, options.curvature, options.precision)
     solved = None
-    if options.start is None:
+    if way.sample is not None or way.start is None:
         solved = sampled.solve(
             *solving, tol=options.tol, max_iter=options.max_iter, curvature=options.curvature, kind=kind,
-            precision=options.precision, check=check, null=null_of,
+            precision=options.precision, check=check, null=null_of, sample=way.sample,
         )  # fmt: skip
     if solved is None:
-        start = _working(options.start, natural, name_column)
-        solved = _solve_plainly(*solving, options, kind, start, check, null_of)
+        solved, way = _solve_from(way, *solving, options, kind, check, null_of)
     solution, facts = solved.solution, solved.facts
     if solution.status is Status.CONVERGED and tol < reached:
         tolerance = max(solution.tolerance, reached)
         solution = replace(solution, status=Status.CONVERGED_TO_PRECISION, tolerance=tolerance)
     sums, n_obs, found = solved.sums, float(facts.n_obs), solution.rank
-    passes = {**solution.n_passes, "null": solved.null_passes}
+    passes = Counter(way.passes) + Counter({**solution.n_passes, "null": solved.null_passes})
     df_resid = _df_resid(model, facts, found)
+    scale = _scale(model.family, sums, df_resid)
     llf = np.nan if options.probability_weights else _llf(model.family, sums, facts)
     information = solution.expected if kind == "expected" else solution.observed
     return Fit(
         model=model, source=source, options=options, theta=np.where(found.active, solution.theta, np.nan), rank=found,
         informations=_both(model, kind, information), information=kind, status=solution.status,
         tolerance=solution.tolerance, recession=solution.recession, column_lengths=solved.column_lengths,
-        n_iter=solution.n_iter, n_passes={k: v for k, v in passes.items() if v}, n_rows=int(facts.n_rows), nobs=n_obs,
+        n_iter=solution.n_iter, n_passes=dict(passes), n_rows=int(facts.n_rows), nobs=n_obs,
+        notes=way.notes + _ended(way, solution, information, scale),
         weight=float(facts.weight), deviance=float(sums.deviance), null_deviance=float(sums.null_deviance),
-        pearson_chi2=float(sums.pearson), scale=_scale(model.family, sums, df_resid), has_intercept=has_intercept,
+        pearson_chi2=float(sums.pearson), scale=scale, has_intercept=has_intercept,
         held=solution.held, natural=np.zeros(len(found.active), bool) if natural is None else natural,
         known_llf=llf, df_resid=df_resid, df_null=n_obs - (1 if has_intercept else 0),
         meat=_meat(source, model, solution.theta) if options.probability_weights else None,
         witness=Witness(solved.kernel, solved.point, solved.sums),
     )  # fmt: skip
+
+
+def _solve_from(way: Way, source, model, options, kind, check, null_of) -> tuple[sampled.Closed, Way]:
+    """The plain solve from where a road ended, or by itself if that is no good start; and what is to be said of it."""
+    if options.road is None or way.start is None:
+        return _solve_plainly(source, model, options, kind, way.start, check, null_of), way
+    try:
+        solved = _solve_plainly(source, model, options, kind, way.start, check, null_of)
+    except FitError:
+        solved = None
+    if solved is not None and (solved.solution.status.converged or solved.solution.status is Status.SEPARATED):
+        return solved, way
+    note = "From where they ended the exact steps did not converge, so that these began again by themselves."
+    again = _solve_plainly(source, model, options, kind, None, check, null_of)
+    return again, replace(way, notes=(*way.notes, note))
+
+
+def _ended(way: Way, solution: drive.Solution, information: Information, scale: float) -> tuple[str, ...]:
+    """How far from the estimates a road ended."""
+    if way.reached is None or not (solution.status.converged and information.ok and scale > 0):
+        return ()
+    errors = np.sqrt(scale * np.asarray(information.diag_inverse()))
+    active = np.asarray(information.active)
+    far = np.max(np.abs(way.reached - solution.theta)[active] / errors[active], initial=0.0)
+    return (f"They ended within {far:.2g} standard errors of the estimates.",)
 
 
 def _solve_plainly(source, model, options, kind, start, check, null_of) -> sampled.Closed:

@@ -12,6 +12,7 @@ from jaxglm import precision
 from jaxglm.errors import DataError, Status, no_rows
 from jaxglm.kernels import Careful, FitPoint, FitSums, Kernel, Model, Statistics
 from jaxglm.precision import FLOAT64, Precision, host
+from jaxglm.solvers.approach import Road
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.middles import ALONE
 from jaxglm.solvers.rank import Rank
@@ -23,7 +24,13 @@ _SAME = 1e-13
 
 @dataclass(frozen=True)
 class Options:
-    """How to solve; see :func:`jaxglm.glm` for the meaning of each."""
+    """How to solve; see :func:`jaxglm.glm` for the meaning of each.
+
+    Attributes
+    ----------
+    solver : what the user asked for, in words
+    road : a way to come near the optimum before the exact solve, or None; it is not saved
+    """
 
     tol: float = 1e-8
     max_iter: int = 100
@@ -33,6 +40,8 @@ class Options:
     probability_weights: bool = False
     use_t: bool | None = None
     precision: Precision = FLOAT64
+    solver: str = "auto"
+    road: Road | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,7 @@ class Fit:
     known_llf : log-likelihood in nats, NaN under probability weights; None where it takes a pass of its own
     nobs : observations that the rows stand for
     weight : sum of all weights
+    notes : what a summary has to say of the way to the estimates
     quantiles : least, quartiles and greatest of the deviance residuals (5,), where they outlive the rows
     """
 
@@ -101,6 +111,7 @@ class Fit:
     meat: np.ndarray | None = None
     witness: Witness | None = None
     quantiles: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> Source:

@@ -17,9 +17,13 @@ from jaxglm.inference.covariance import Estimator, Nonrobust, Survey
 from jaxglm.inference.robust import HC
 from jaxglm.links import Link
 from jaxglm.precision import FLOAT32, FLOAT64, MIXED
+from jaxglm.solvers.approach import Road
+from jaxglm.solvers.lbfgs import LBFGS
+from jaxglm.solvers.stochastic import Stochastic, is_optimizer
 
 #: Which curvature each solver uses; see :class:`jaxglm.solvers.newton.Settings`.
 SOLVERS = {"auto": "late", "newton": "early", "irls": "never"}
+ROADS = {"lbfgs": LBFGS()}
 PRECISIONS = {kind.name: kind for kind in (FLOAT64, MIXED, FLOAT32)}
 COVARIANCES = {
     "nonrobust": Nonrobust(), "HC0": HC("HC0"), "HC1": HC("HC1", adjust=True), "HC2": HC("HC2", 0.5),
@@ -103,12 +107,11 @@ def _check_range(family: Family) -> None:
 
 def options(
     *, solver: Any, information: str, start: Any, tol: float, max_iter: int, use_t: bool | None, n_coefficients: int,
-    probability_weights: bool, family: Family, precision: str,
+    probability_weights: bool, family: Family, precision: str, roads: bool = True,
 ) -> Options:  # fmt: skip
-    """Checked solver options."""
-    if solver not in SOLVERS:
-        raise InputError(f"solver must be 'auto', 'newton' or 'irls', not {solver!r}.{near(str(solver), SOLVERS)}")
-    if SOLVERS[solver] == "never" and not family.has_expected:
+    """Checked solver options; `roads` where solvers by gradients are allowed."""
+    name, road = _solver(solver, roads)
+    if SOLVERS[name] == "never" and not family.has_expected:
         raise InputError(
             "solver='irls' steps with the expected information, which a family of your own does not have; use 'auto'"
         )
@@ -130,10 +133,27 @@ def options(
                 f"start must hold {n_coefficients} finite numbers, one a coefficient; its shape is {start.shape}"
             )
     return Options(
-        tol=float(tol), max_iter=int(max_iter), curvature=SOLVERS[solver], information=information, start=start,
+        tol=float(tol), max_iter=int(max_iter), curvature=SOLVERS[name], information=information, start=start,
         probability_weights=probability_weights, use_t=None if use_t is None else bool(use_t),
         precision=PRECISIONS[choice("precision", precision, tuple(PRECISIONS))],
+        solver=name if road is None else repr(road), road=road,
     )  # fmt: skip
+
+
+def _solver(value: Any, roads: bool) -> tuple[str, Road | None]:
+    """The name of the exact solver, and the road before it if there is one."""
+    names = (*SOLVERS, *ROADS) if roads else tuple(SOLVERS)
+    if isinstance(value, str) and value in names:
+        return ("auto", ROADS[value]) if value in ROADS else (value, None)
+    if roads and not isinstance(value, str):
+        value = value() if value is Stochastic else value
+        if isinstance(value, Stochastic):
+            return "auto", value
+        if is_optimizer(value):
+            return "auto", Stochastic(value)
+    objects = ", jg.Stochastic(...) or an optimizer of optax" if roads else " here, where many models are fitted"
+    close = near(value, names) if isinstance(value, str) else ""
+    raise InputError(f"solver must be {', '.join(map(repr, names))}{objects}, not {value!r}.{close}")
 
 
 def covariance(value: Any, weights: tuple[str, ...]) -> Estimator:

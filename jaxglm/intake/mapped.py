@@ -49,6 +49,10 @@ class MappedRows:
         """How an error names a row."""
         return self.taken.name_row(i)
 
+    def counted(self) -> int:
+        """Rows that are fitted."""
+        return self.n_rows
+
     def blocks(self) -> Iterator[Rows]:
         """The rows of a pass."""
         size = piece_rows(8 * max(self._matrix.shape[1], 1))

@@ -57,6 +57,13 @@ class Pieces:
             raise DataError(f"no row is left of the {row_count(read)} of the data. {' '.join(tally.notes)}")
         self._tally, self.n_rows = tally, used
 
+    def counted(self) -> int:
+        """Rows that are fitted, counted now if no pass has been made."""
+        if self._tally is None:
+            for _ in self.taken():
+                pass
+        return self.n_rows
+
     def blocks(self) -> Iterator[Rows]:
         """The rows of a pass."""
         return (taken.rows for taken in self.taken() if len(taken.rows.y))

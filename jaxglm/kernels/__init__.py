@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from jaxglm import lazy
-from jaxglm.kernels.base import Joint, Kernel, Model, RowMap, Rows
+from jaxglm.kernels.base import Joint, Kernel, Model, RowMap, Rows, Walk
 from jaxglm.kernels.compensated import Careful, Compensated, Pair
 from jaxglm.kernels.meat import ClusterMeat, LeverageMeat, LeveragePoint, Meat, Scores
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
@@ -106,6 +106,7 @@ __all__ = [
     "Totals",
     "Triangle",
     "Unsound",
+    "Walk",
     "row_terms",
 ]
 

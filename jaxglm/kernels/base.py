@@ -133,3 +133,20 @@ class RowMap(ABC):
     @abstractmethod
     def map(self, model: Model, point: Any, rows: Rows) -> Any:
         """The values of one block."""
+
+
+@dataclass(frozen=True)
+class Walk(ABC):
+    """A state that goes through the rows and changes with every batch of them.
+
+    ``map`` gives the sums of a batch, which add up where a batch lies on several devices; ``move`` takes the state
+    on, by the sums of the whole batch. The state keeps its shapes. ``frame`` is what stays the same on the way.
+    """
+
+    @abstractmethod
+    def map(self, model: Model, frame: Any, state: Any, rows: Rows) -> Any:
+        """Sums of a batch at a state."""
+
+    @abstractmethod
+    def move(self, model: Model, frame: Any, state: Any, sums: Any, count: jax.Array) -> tuple[Any, jax.Array]:
+        """The next state, and a number to keep of a batch of `count` rows."""

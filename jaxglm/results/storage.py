@@ -78,7 +78,7 @@ TABLE = codec.Table(
         Kind(Information),
         Kind(Labels, without=("index",)),
         Kind(Nonrobust),
-        Kind(Options),
+        Kind(Options, without=("road",)),
         Kind(Rank),
         Kind(ResponseEncoder),
         Kind(Survey),

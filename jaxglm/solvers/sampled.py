@@ -35,6 +35,7 @@ from jaxglm.kernels import (
 from jaxglm.precision import Precision, host
 from jaxglm.progress import report_step
 from jaxglm.solvers import drive, newton, rank
+from jaxglm.solvers.information import Information
 from jaxglm.solvers.newton import Settings, State
 from jaxglm.sources import Source
 
@@ -78,13 +79,18 @@ class Closed:
     point: Any
 
 
-class _Sampled(NamedTuple):
-    """The fit to the sample."""
+class Sampled(NamedTuple):
+    """The fit to a sample: where a solve of all rows begins.
+
+    ``whole`` says that no column depends on others, ``pivot`` how far they are from it; ``facts`` and ``information``
+    are of the sample's rows, the latter at its estimate.
+    """
 
     theta: np.ndarray
     whole: bool
     pivot: float
     facts: Facts
+    information: Information
 
 
 def solve(
@@ -98,6 +104,7 @@ def solve(
     precision: Precision,
     check: Callable[[Facts], None],
     null: Callable[[Facts, np.ndarray], tuple[np.ndarray, int]],
+    sample: Sampled | None = None,
 ) -> Closed | None:
     """Minimize the negative log-likelihood, or None where this way does not pay or is not safe.
 
@@ -108,10 +115,13 @@ def solve(
     precision : what the rows are kept in
     check : raises where the facts of the rows forbid a fit
     null : the null model's constant and the passes it took, from facts and theta
+    sample : where to begin; by default the fit to a sample, which only many rows are worth
     """
     if not model.family.has_expected:
         return None
-    sample = _fit_sample(source, model, curvature, precision)
+    if sample is None:
+        few = rows_of(source, model)
+        sample = None if few is None else fit_rows(few, model, curvature, precision)
     if sample is None:
         return None
     run = _Run(source, model, kind, tol, sample, precision)
@@ -131,21 +141,27 @@ def solve(
     return None
 
 
-def _fit_sample(source: Source, model: Model, curvature: str, precision: Precision) -> _Sampled | None:
-    p = model.layout.n_coefficients
+def size_of(source: Source, model: Model) -> int:
+    """Rows of a sample that the model needs."""
     size = _LEAST
-    while size < max(_PER_COEFFICIENT * p, min(source.n_rows // _SHARE, _MOST)):
+    while size < max(_PER_COEFFICIENT * model.layout.n_coefficients, min(source.n_rows // _SHARE, _MOST)):
         size *= 2
-    if source.n_rows < _WORTH * size:
-        return None
-    few = source.sample(size)
-    if few is None:
-        return None
+    return size
+
+
+def rows_of(source: Source, model: Model) -> Source | None:
+    """A sample of so many rows as the model needs; None where all rows are few, or a sample would take a pass."""
+    size = size_of(source, model)
+    return source.sample(size) if source.n_rows >= _WORTH * size else None
+
+
+def fit_rows(few: Source, model: Model, curvature: str, precision: Precision, doubtful: bool = False) -> Sampled | None:
+    """The fit to a sample; None where it is not plain, or where there are `doubtful` columns and none are allowed."""
     facts = drive.survey(few, model)
     if not np.isfinite(facts.gram).all() or int(facts.n_bad_y):
         return None
-    found = rank.from_gram(facts.gram)
-    if found.doubtful or not found.active.any():
+    found, extra = drive.decide_rank(few, model, facts) if doubtful else (rank.from_gram(facts.gram), 0)
+    if found.doubtful and not extra or not found.active.any():
         return None
     solved = drive.solve(
         few, model, facts, found, tol=_SAMPLE_TOLERANCE, max_iter=50, curvature=curvature, want=("expected",),
@@ -160,7 +176,7 @@ def _fit_sample(source: Source, model: Model, curvature: str, precision: Precisi
         pivot = rank.resolution(np.asarray(solved.expected.matrix()), spread)
     else:
         pivot = float(np.min(np.diagonal(solved.expected.lower) ** 2))
-    return _Sampled(solved.theta, whole, pivot, facts)
+    return Sampled(solved.theta, whole, pivot, facts, solved.expected)
 
 
 def _updated(state: State, gradient: np.ndarray) -> np.ndarray:
@@ -178,7 +194,7 @@ def _updated(state: State, gradient: np.ndarray) -> np.ndarray:
 class _Run:
     """The passes over all rows, one after the other; lengths are in standard errors."""
 
-    def __init__(self, source: Source, model: Model, kind: str, tol: float, sample: _Sampled, precision: Precision):
+    def __init__(self, source: Source, model: Model, kind: str, tol: float, sample: Sampled, precision: Precision):
         self.source, self.model, self.kind, self.tol, self.sample = source, model, kind, tol, sample
         self.precision = precision
         family = model.family

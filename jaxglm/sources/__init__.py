@@ -3,12 +3,15 @@
 from jaxglm.sources.arrays import ArraySource
 from jaxglm.sources.base import Source, block_rows, bucket, chunk_rows, reduce_rows
 from jaxglm.sources.mesh import MeshSource
+from jaxglm.sources.recorded import Journal, Recorded
 from jaxglm.sources.storage import Window, plain
 from jaxglm.sources.stream import StreamSource
 
 __all__ = [
     "ArraySource",
+    "Journal",
     "MeshSource",
+    "Recorded",
     "Source",
     "StreamSource",
     "Window",

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxglm.kernels import Kernel, Model, RowMap, Rows
+from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
 from jaxglm.precision import aligned_empty, host, in_threads, scope, threads
 from jaxglm.sources.base import (
     LARGEST_BLOCK,
@@ -26,6 +26,7 @@ from jaxglm.sources.base import (
 )
 from jaxglm.sources.distinct import distinct
 from jaxglm.sources.storage import Window, is_leaf, on_host, row_bytes
+from jaxglm.sources.walk import walk_chunks
 
 #: Bytes of a design from which it is read where it lies; less is copied, so that later writes of the user do no harm.
 ALIASED_BYTES = 2**25
@@ -98,6 +99,9 @@ class ArraySource(Source):
             stop = start + at_once
             pairs = zip(self._chunks[start:stop], self._counts[start:stop], strict=True)
             yield from in_threads([partial(one, *pair) for pair in pairs])
+
+    def walk(self, walk: Walk, model: Model, frame: Any, state: Any, size: int, seed: int) -> tuple[Any, np.ndarray]:
+        return walk_chunks(walk, model, frame, state, list(zip(self._chunks, self._counts, strict=True)), size, seed)
 
     def replace(self, change: Callable[[Rows], Rows]) -> ArraySource:
         return ArraySource([change(rows) for rows in self._chunks], self._counts, self.aliased, self.repeats)

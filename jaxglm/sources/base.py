@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxglm.kernels import Kernel, Model, RowMap, Rows
+from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
 from jaxglm.precision import Tiered, aligned_empty, host, in_threads, threads
 from jaxglm.progress import begin_pass
 from jaxglm.sources.storage import block_of, plain, row_bytes
@@ -34,7 +34,7 @@ _PAIRS_PER_ROW = 4
 
 
 class Source(ABC):
-    """Rows of data, and the two ways to use them; it knows no statistics."""
+    """Rows of data, and the ways to use them; it knows no statistics."""
 
     #: Rows with weight zero that only fill a shape are never counted here.
     n_rows: int
@@ -46,6 +46,14 @@ class Source(ABC):
     @abstractmethod
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
         """The kernel's row values, one host pytree a chunk, in the order of the rows."""
+
+    @abstractmethod
+    def walk(self, walk: Walk, model: Model, frame: Any, state: Any, size: int, seed: int) -> tuple[Any, np.ndarray]:
+        """Take a state through all rows once, in batches of at most `size` rows in an order that the seed shuffles.
+
+        Gives the state after the last batch, which stays on the device, and what was kept of each batch. The memory
+        of the given state is used again.
+        """
 
     @abstractmethod
     def replace(self, change: Callable[[Rows], Rows]) -> Source:

@@ -10,10 +10,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxglm.kernels import Kernel, Model, RowMap, Rows
+from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
 from jaxglm.precision import host
 from jaxglm.progress import begin_pass
 from jaxglm.sources.base import Source, block_rows, bucket, cut, filled, pad, reduce_rows, stored_type
+from jaxglm.sources.walk import walk_chunks, walk_dealt
 
 AXIS = "rows"
 
@@ -47,6 +48,11 @@ class MeshSource(Source):
 
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
         yield cut(host(_map(kernel, self._mesh, model, point, self._rows)), 0, self.n_rows)
+
+    def walk(self, walk: Walk, model: Model, frame: Any, state: Any, size: int, seed: int) -> tuple[Any, np.ndarray]:
+        chunks = [(self._rows, self._rows.y.shape[0])]
+        run = walk_dealt(self._mesh, AXIS)
+        return walk_chunks(walk, model, frame, state, chunks, size, seed, run, self._mesh.size)
 
     def replace(self, change: Callable[[Rows], Rows]) -> MeshSource:
         return MeshSource(change(self._rows), self._mesh, self.n_rows)

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from jaxglm.kernels import Kernel, Model, RowMap, Rows
+import numpy as np
+
+from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
 from jaxglm.precision import host, in_threads, threads
 from jaxglm.progress import begin_pass
 from jaxglm.sources.arrays import ArraySource
@@ -25,6 +27,7 @@ from jaxglm.sources.base import (
 from jaxglm.sources.packing import Chunk, Packer
 from jaxglm.sources.prefetch import Prefetch, dealt
 from jaxglm.sources.thinning import Thinning
+from jaxglm.sources.walk import walk_chunks
 
 #: Rows up to which a pass is a single call.
 _FEW_ROWS = 2**13
@@ -92,6 +95,18 @@ class StreamSource(Source):
             while group := [chunk for _, chunk in zip(range(threads()), lane, strict=False)]:
                 yield from in_threads([partial(one, chunk) for chunk in group])
                 done(sum(chunk.count for chunk in group))
+
+    def walk(self, walk: Walk, model: Model, frame: Any, state: Any, size: int, seed: int) -> tuple[Any, np.ndarray]:
+        done = begin_pass(self.n_rows)
+
+        def pairs(chunks: Iterator[Chunk]) -> Iterator[tuple[Rows, int]]:
+            for chunk in chunks:
+                yield chunk.rows, chunk.count
+                done(chunk.count)
+
+        # Several chunks are held at a time, so that their memory is not used again.
+        with Prefetch(partial(self._chunks, Packer(self.chunk, self._fixed))) as made:
+            return walk_chunks(walk, model, frame, state, pairs(made.lane()), size, seed)
 
     def replace(self, change: Callable[[Rows], Rows]) -> StreamSource:
         return self._changed(lambda rows, start, stop: change(rows))

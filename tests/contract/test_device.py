@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import source_models
 import test_designs
@@ -48,7 +49,10 @@ from jaxglm.kernels import (
     row_terms,
 )
 from jaxglm.solvers import drive, newton
+from jaxglm.solvers.approach import Frame
+from jaxglm.solvers.stochastic import Descent
 from jaxglm.sources import ArraySource, base
+from jaxglm.sources.walk import walk_chunk, walk_rows
 
 PLATFORMS = ("cpu", "cuda")
 #: Relative error of row terms in single precision at moderate eta: some tens of roundings.
@@ -253,6 +257,35 @@ def test_the_device_loop_is_one_loop(loop, x64):
     assert found["while"] == 1
     assert not [name for name in found if "callback" in name or "infeed" in name or "outfeed" in name]
     lower(lambda s: drive.device_loop(model, rows, s, settings, rows.y.shape[0], kernel), state)
+
+
+@pytest.fixture
+def epoch(loop):
+    """What an epoch of steps from batches takes: walk, model, frame, a state on the device, rows, order, count, size."""
+    model, rows, *_ = loop
+    p, m = model.layout.n_coefficients, rows.y.shape[0]
+    frame = Frame(jnp.zeros(p), jnp.eye(p) / 10.0, jnp.asarray(0.4), jnp.asarray(1.0))
+    walk, order = Descent(optax.adam(1e-2)), jnp.concatenate([jnp.arange(m, dtype=jnp.int32), jnp.zeros(64, jnp.int32)])
+    return walk, model, frame, walk.begin(p), rows, order, jnp.asarray(source_models.N, jnp.int32), 64
+
+
+def test_an_epoch_is_one_loop(epoch, x64):
+    walk, *arguments, size = epoch
+    found = primitives(jax.make_jaxpr(lambda *a: walk_rows(walk, *a, size))(*arguments).jaxpr, Counter())
+    assert found["while"] == 1
+    assert not [name for name in found if "callback" in name or "infeed" in name or "outfeed" in name]
+    lower(lambda state: walk_rows(walk, *arguments[:2], state, *arguments[3:], size), arguments[2])
+
+
+def test_an_epoch_moves_nothing_and_uses_the_memory_of_its_state(epoch, x64):
+    walk, model, frame, state, *more, size = epoch
+    first, _ = walk_chunk(walk, model, frame, state, *more, size)
+    placed = jax.device_put((model, frame, more))
+    with jax.transfer_guard("disallow"):
+        second, losses = walk_chunk(walk, *placed[:2], first, *placed[2], size)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(first))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((placed, second)))
+    assert losses.shape == (4,) and np.isfinite(losses).all() and int(second.turns) == 8
 
 
 def test_the_device_loop_moves_nothing(loop, x64):

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import optax
 import pandas as pd
 import pytest
 import scipy.sparse
@@ -87,6 +88,14 @@ CASES = {
     "unknown option": (glm(ofset="x"), InputTypeError, "'ofset'", "Did you mean 'offset'"),
     "unknown option in fit": (fit(tolerance=1e-3), InputTypeError, "'tolerance'"),
     "unknown solver": (glm(solver="newtn"), InputError, "solver", "'newtn'", "'newton'"),
+    "L-BFGS with a typing error": (fit(solver="lbgfs"), InputError, "solver", "Did you mean 'lbfgs'"),
+    "a solver of no kind": (fit(solver=3), InputError, "solver", "jg.Stochastic", "optax", "3"),
+    "an optimizer's maker": (fit(solver=optax.adam), InputError, "solver", "optax"),
+    "an optimizer with a line search": (fit(solver=optax.lbfgs()), InputError, "gradients", "solver='lbfgs'"),
+    "no optimizer": (lambda: jg.Stochastic("adam"), InputTypeError, "optimizer", "optax.adam", "'adam'"),
+    "no epoch": (lambda: jg.Stochastic(epochs=0), InputError, "epochs", "at least 1", "0"),
+    "half a batch": (lambda: jg.Stochastic(batch_rows=0.5), InputError, "batch_rows", "whole number", "0.5"),
+    "negative seed": (lambda: jg.Stochastic(seed=-1), InputError, "seed", "-1"),
     "unknown information": (fit(information="fisher"), InputError, "information", "'fisher'", "'expected'"),
     "tol zero": (glm(tol=0), InputError, "tol", "between 0 and 1", "0"),
     "tol text": (fit(tol="1e-8"), InputError, "tol", "'1e-8'"),
