@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglm import resolve
+from jaxglm import apart, resolve
 from jaxglm.errors import (
     AliasWarning,
     ConvergenceWarning,
@@ -25,7 +25,8 @@ from jaxglm.errors import (
 from jaxglm.fit import fit_source
 from jaxglm.fitted import Fit
 from jaxglm.frames.scan import as_scan
-from jaxglm.inference.covariance import Estimator, covariance
+from jaxglm.hosts import Hosts
+from jaxglm.inference.covariance import Estimator, covariance, read_beside
 from jaxglm.intake import ArrayIntake, Beside, FormulaIntake
 from jaxglm.intake.base import Taken
 from jaxglm.intake.compact import compact
@@ -35,7 +36,7 @@ from jaxglm.kernels import Model
 from jaxglm.precision import Precision, scope
 from jaxglm.results import Results
 from jaxglm.results.labels import Labels, aliased, as_text, separated
-from jaxglm.sources import ArraySource, MeshSource, Source, StreamSource
+from jaxglm.sources import ArraySource, MeshSource, MeshStream, Source, StreamSource
 
 
 def glm(
@@ -124,8 +125,10 @@ def glm(
         and where memory is short; a CPU reads large arrays of float64 where they lie, and is as fast with them.
     keep_data : bool
         Keep the rows for residuals, fitted values and other covariances.
-    devices : "all" or list of jax devices, optional
-        Shard the rows over several devices.
+    devices : "all", list of jax devices, or jax.sharding.Mesh, optional
+        Cut the rows over several devices, over all axes of a mesh; results are those of one device to rounding. After
+        ``jax.distributed.initialize()`` "all" fits the rows that every process passes, and all processes must make the
+        same call; see docs/multihost.md.
     functions : dict of str to callable, optional
         Your own functions for the formula, elementwise on arrays.
     on_separation, on_failure : {"warn", "raise"}
@@ -163,21 +166,14 @@ def glm(
     resolve.choice("missing", missing, ("drop", "raise"))
     behavior = _Behavior(keep_data, on_separation, on_failure, resolve.covariance(cov, beside.weights))
     placed = resolve.devices(devices)
-    scan = as_scan(data)
-    if scan is None:
-        intake, taken = FormulaIntake.learn(formula, data, family, beside, missing, functions)
-    else:
-        intake, taken = FormulaIntake.learn_stream(formula, scan, family, beside, missing, functions)
+    intake, taken = _learned(formula, data, family, beside, missing, functions, placed.hosts)
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
         precision=precision,
     )  # fmt: skip
     with scope():
-        if scan is None:
-            intake, source = _source(intake, taken, placed, options.precision)
-        else:
-            intake, source = _stream(intake, taken, options.precision)
+        intake, source = _source(intake, taken, placed, options.precision)
         return _run(
             source,
             intake,
@@ -273,7 +269,15 @@ def fit(
             )
     # Of numbers in another precision a copy is made, of a file only piece by piece.
     intake, taken = ArrayIntake.learn(
-        X, y, family, beside, names=names, intercept=bool(intercept), missing=missing, copied=precision != "float64"
+        X,
+        y,
+        family,
+        beside,
+        names=names,
+        intercept=bool(intercept),
+        missing=missing,
+        copied=precision != "float64",
+        hosts=placed.hosts,
     )
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
@@ -281,10 +285,7 @@ def fit(
         precision=precision,
     )  # fmt: skip
     with scope():
-        if isinstance(taken, MappedRows):
-            intake, source = _stream(intake, taken, options.precision)
-        else:
-            intake, source = _source(intake, taken, placed, options.precision)
+        intake, source = _source(intake, taken, placed, options.precision)
         return _run(source, intake, taken, options, behavior, response=intake.encoder.name, formula=None)
 
 
@@ -304,24 +305,35 @@ def options_of(function: Callable) -> list[str]:
     return [n for n, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_KEYWORD]
 
 
+def _learned(
+    formula: Any, data: Any, family: Any, beside: Beside, missing: str, functions: Any, hosts: Hosts
+) -> tuple[FormulaIntake, Taken | Pieces]:
+    """What formulas learn from the data, and its rows."""
+    if hosts.size > 1:
+        return FormulaIntake.learn_apart(formula, data, family, beside, missing, functions, hosts)
+    scan = as_scan(data)
+    if scan is None:
+        return FormulaIntake.learn(formula, data, family, beside, missing, functions)
+    return FormulaIntake.learn_stream(formula, scan, family, beside, missing, functions)
+
+
 def _source(
-    intake: ArrayIntake | FormulaIntake, taken: Taken, placed: resolve.Devices, wanted: Precision
+    intake: ArrayIntake | FormulaIntake, taken: Taken | Pieces | MappedRows, placed: resolve.Devices, wanted: Precision
 ) -> tuple[ArrayIntake | FormulaIntake, Source]:
     """The rows where they are computed with, and the intake that makes such rows."""
+    if placed.hosts.size > 1:
+        return apart.source(intake, taken, placed, wanted, _source)
+    if not isinstance(taken, Taken):
+        if wanted.columns is not np.float64:
+            intake = taken.intake = compact(intake, taken.first(), wanted)
+        if placed.several:
+            return intake, MeshStream(taken.blocks, taken.n_rows, placed.own)
+        return intake, StreamSource(taken.blocks, taken.n_rows)
     intake = compact(intake, taken.rows, wanted)
     rows = intake.keep(taken).rows
-    if placed.devices is None or len(placed.devices) == 1:
-        return intake, ArraySource.from_rows(rows, owned=intake.stored is not None)
-    return intake, MeshSource.from_rows(rows, list(placed.devices))
-
-
-def _stream(
-    intake: ArrayIntake | FormulaIntake, pieces: Pieces | MappedRows, wanted: Precision
-) -> tuple[ArrayIntake | FormulaIntake, StreamSource]:
-    """A stream of the rows of pieces, and the intake that makes such rows."""
-    if wanted.columns is not np.float64:
-        intake = pieces.intake = compact(intake, pieces.first(), wanted)
-    return intake, StreamSource(pieces.blocks, pieces.n_rows)
+    if placed.several:
+        return intake, MeshSource.from_rows(rows, placed.own)
+    return intake, ArraySource.from_rows(rows, owned=intake.stored is not None)
 
 
 def _run(
@@ -330,12 +342,13 @@ def _run(
     """Fit, warn, and label."""
     model = Model(intake.family, intake.layout)
     names = intake.names
-    beside = behavior.estimator.learn(intake.codes)
+    source.hosts.same("the model or an option", (intake.family, names, options, behavior.estimator.without_rows()))
+    beside = read_beside(behavior.estimator, source, intake.codes)
     found = fit_source(
         source, model, options, has_intercept=intake.has_intercept, has_offset=intake.has_offset,
         name_row=taken.name_row, name_column=lambda j: f"column {as_text(names[j])!r}", natural=intake.natural,
     )  # fmt: skip
-    if isinstance(source, StreamSource):
+    if isinstance(source, (StreamSource, MeshStream)):
         # Rows that were counted in the first pass.
         source.n_rows = taken.n_rows
     labels = Labels(
@@ -343,6 +356,9 @@ def _run(
         notes=(*taken.notes, *options.precision.notes),
         weights=intake.beside.weights,
     )  # fmt: skip
+    if source.own is not source:
+        # Else the process that asks for it first would wait for the others.
+        _ = found.llf
     _report(found, labels, behavior)
     # The rows were read a moment ago: no look at whether the user has changed them.
     made = covariance(replace(found, witness=None), behavior.estimator, beside)

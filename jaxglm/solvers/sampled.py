@@ -157,7 +157,9 @@ def _fit_sample(source: Source, model: Model, curvature: str, precision: Precisi
         pivot = rank.resolution(np.asarray(solved.expected.matrix()), spread)
     else:
         pivot = float(np.min(np.diagonal(solved.expected.lower) ** 2))
-    return _Sampled(solved.theta, whole, pivot, facts)
+    # Sums over the sample may have been made by other numbers of threads.
+    theta, pivot, facts = source.hosts.agreed((solved.theta, pivot, facts))
+    return _Sampled(theta, whole, float(pivot), facts)
 
 
 def _updated(state: State, gradient: np.ndarray) -> np.ndarray:
