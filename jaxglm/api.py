@@ -262,11 +262,7 @@ def fit(
     resolve.choice("missing", missing, ("drop", "raise"))
     behavior = _Behavior(keep_data, on_separation, on_failure, resolve.covariance(cov, beside.weights))
     placed = resolve.devices(devices)
-    for name, value in beside.given.items():
-        if isinstance(value, str):
-            raise InputTypeError(
-                f"{name}={value!r} is a name, but fit() takes arrays; use glm() with a frame, or pass the values"
-            )
+    _refuse_names(beside)
     # Of numbers in another precision a copy is made, of a file only piece by piece.
     intake, taken = ArrayIntake.learn(
         X,
@@ -303,6 +299,15 @@ class _Behavior:
 def options_of(function: Callable) -> list[str]:
     """Names of the keyword options of a public function; kept, since a signature takes longer than many a check."""
     return [n for n, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_KEYWORD]
+
+
+def _refuse_names(beside: Beside) -> None:
+    """An error for a column that is named where there is no frame."""
+    for name, value in beside.given.items():
+        if isinstance(value, str):
+            raise InputTypeError(
+                f"{name}={value!r} is a name, but fit() takes arrays; use glm() with a frame, or pass the values"
+            )
 
 
 def _learned(

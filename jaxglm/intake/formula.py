@@ -13,7 +13,7 @@ from jaxglm import formula as grammar
 from jaxglm.errors import InputError, InputTypeError, near, no_rows
 from jaxglm.families import Family
 from jaxglm.frames import Column, Factor, Numeric, Table, as_column, concat_columns, read
-from jaxglm.frames.scan import Scan, as_scan, naming
+from jaxglm.frames.scan import Scan, naming
 from jaxglm.hosts import ALONE, Hosts
 from jaxglm.intake import replay, response
 from jaxglm.intake.base import (
@@ -28,7 +28,7 @@ from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.intake.learned import Learned
 from jaxglm.intake.pieces import Pieces
-from jaxglm.intake.shared import SENT, Tally, own_part, whole_tally
+from jaxglm.intake.shared import SENT, Tally, own_scan, whole_tally
 from jaxglm.kernels import Rows
 from jaxglm.precision import FLOAT64
 
@@ -105,10 +105,9 @@ class FormulaIntake(Learned):
         cls, formula: Any, data: Any, family: Family, beside: Beside, missing: str, functions, hosts: Hosts
     ) -> tuple[FormulaIntake, Taken | Pieces]:
         """Learn from the frames, or streams, of several processes; what is learned, and the rows of this one."""
-        data = own_part(data, hosts)
         texts, named = formulas_of(formula, family)
         beside.check(family)
-        scan = as_scan(data)
+        scan = own_scan(data, hosts)
         names = [value for value in beside.given.values() if isinstance(value, str)]
         n_read = 0
 

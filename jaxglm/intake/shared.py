@@ -13,6 +13,7 @@ from jaxglm import codec
 from jaxglm.errors import row_count
 from jaxglm.formula import Essence
 from jaxglm.frames import Column, Factor, Numeric, concat_columns
+from jaxglm.frames.scan import Scan, as_scan
 from jaxglm.hosts import Hosts
 
 
@@ -61,13 +62,13 @@ class Tally:
 SENT = codec.Table([codec.Kind(kind) for kind in (Numeric, Factor, Essence, Tally)])
 
 
-def own_part(data: Any, hosts: Hosts) -> Any:
-    """What this process reads: its part of files that all processes name, else what it was given."""
-    deals = callable(getattr(type(data), "part", None))
-    names = hosts.gather_bytes(repr(data).encode() if deals else b"")
-    if not deals or len(set(names)) > 1:
-        return data
-    return hosts.together("dealing out the files", lambda: data.part(hosts.place, hosts.size))
+def own_scan(data: Any, hosts: Hosts) -> Scan | None:
+    """What this process reads: its part of files that all processes name, else what it was given; None for a frame."""
+    scan = hosts.together("opening its data", lambda: as_scan(data))
+    own = None if scan is None else scan.identity
+    if len(set(hosts.gather_bytes((own or "").encode()))) > 1 or own is None:
+        return scan
+    return hosts.together("dealing out the files", lambda: scan.part(hosts.place, hosts.size))
 
 
 def whole_tally(tally: Tally, hosts: Hosts) -> Tally:

@@ -55,8 +55,8 @@ def part_of(values, process: int | None, first: int):
     return values[slice(None) if process is None else slice(first) if process == 0 else slice(first, None)]
 
 
-def cases(process: int | None, devices) -> dict:
-    """name: maker of a fit, of the rows of a process."""
+def cases(process: int | None, devices, folder: str) -> dict:
+    """name: maker of a fit, of the rows of a process; all name the same folder."""
     data = part_of(DATA, process, FIRST)
     late = part_of(DATA, process, 0)
     X, y = (part_of(a, process, 15_000) for a in many())
@@ -70,6 +70,7 @@ def cases(process: int | None, devices) -> dict:
         "labels": lambda: jg.fit(data[["z"]], data["won"], family="binomial", devices=devices),
         "stream": lambda: jg.glm("k ~ scale(x) + f", pieces, family="negative_binomial", devices=devices),
         "rows in one process": lambda: jg.glm("y ~ x + f", late, precision="mixed", devices=devices),
+        "files": lambda: jg.glm("y ~ z + f", f"{folder}/*.parquet", devices=devices, cov=jg.Cluster("firm")),
         "from a sample": lambda: jg.fit(X, y, family="binomial", devices=devices),
     }
 
@@ -119,14 +120,14 @@ def errors(process: int) -> dict:
     return found
 
 
-def main(process: int, port: str) -> None:
+def main(process: int, port: str, folder: str) -> None:
     """What one of the two processes does."""
     import jax
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(f"127.0.0.1:{port}", 2, process)
     found = {}
-    for name, fit in cases(process, "all").items():
+    for name, fit in cases(process, "all", folder).items():
         res = fit()
         found[name] = figures(res)
         if name == "frame":
@@ -140,14 +141,23 @@ def main(process: int, port: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def processes() -> list[tuple[dict, dict]]:
+def folder(tmp_path_factory) -> str:
+    """Files with several row groups."""
+    made = tmp_path_factory.mktemp("files")
+    for k, part in enumerate((DATA.iloc[:90], DATA.iloc[90:])):
+        part.to_parquet(made / f"{k}.parquet", row_group_size=40)
+    return str(made)
+
+
+@pytest.fixture(scope="module")
+def processes(folder) -> list[tuple[dict, dict]]:
     """What two processes found, and their errors."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     env = {**os.environ, "PYTHONPATH": str(Path(jg.__file__).parents[1]), "XLA_FLAGS": ""}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    started = [subprocess.Popen([sys.executable, __file__, str(k), port], env=env, **pipes) for k in range(2)]
+    started = [subprocess.Popen([sys.executable, __file__, str(k), port, folder], env=env, **pipes) for k in range(2)]
     try:
         ended = [p.communicate(timeout=200) for p in started]
     finally:
@@ -158,13 +168,13 @@ def processes() -> list[tuple[dict, dict]]:
     return [tuple(json.loads(line) for line in out.splitlines() if line.startswith("{")) for out, _ in ended]
 
 
-@pytest.mark.parametrize("name", cases(None, None))
-def test_two_processes_equal_one(name, processes):
+@pytest.mark.parametrize("name", cases(None, None, ""))
+def test_two_processes_equal_one(name, processes, folder):
     one, other = (found[name] for found, _ in processes)
     own = [found.pop("own", None) for found in (one, other)]
     # Whatever is not of single rows is the same to the last bit.
     assert one == other
-    res = cases(None, None)[name]()
+    res = cases(None, None, folder)[name]()
     want = figures(res)
     assert one["names"] == want["names"]
     for figure in ("params", "bse", "sums"):
@@ -180,7 +190,7 @@ def test_two_processes_equal_one(name, processes):
             np.testing.assert_allclose(joined, values, rtol=1e-6, atol=1e-8)
         for figure, values in asked(res).items():
             np.testing.assert_allclose(one[figure], values, rtol=1e-6, atol=1e-8, err_msg=figure)
-        assert "weight 0 left out" in one["summary"] and "Process 0, 1" not in one["summary"]
+        assert "weight 0 left out" in one["summary"] and "2 rows with missing values dropped" in one["summary"]
 
 
 @pytest.mark.parametrize(
@@ -205,4 +215,4 @@ def test_errors_end_both_processes(name, process, error, words, processes):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
