@@ -14,6 +14,8 @@ import pytest
 
 import jaxglm as jg
 
+pytestmark = pytest.mark.slow
+
 #: Two fits stop within tol standard errors of the optimum, and one more step squares that.
 SAME_FIT = 1e-8
 #: Seconds in which a process notices that the other is gone.

@@ -136,6 +136,7 @@ def main() -> None:
     print(json.dumps(done))
 
 
+@pytest.mark.slow
 def test_two_four_and_eight_devices():
     flags = "--xla_force_host_platform_device_count=8"
     made = subprocess.run(
