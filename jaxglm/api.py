@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxglm import resolve
+from jaxglm import apart, resolve
 from jaxglm.checkpoint import recorded
 from jaxglm.errors import (
     AliasWarning,
@@ -26,7 +26,8 @@ from jaxglm.errors import (
 from jaxglm.fit import fit_source
 from jaxglm.fitted import Fit
 from jaxglm.frames.scan import as_scan
-from jaxglm.inference.covariance import Estimator, covariance
+from jaxglm.hosts import Hosts
+from jaxglm.inference.covariance import Estimator, covariance, read_beside
 from jaxglm.intake import ArrayIntake, Beside, FormulaIntake
 from jaxglm.intake.base import Taken
 from jaxglm.intake.compact import compact
@@ -37,7 +38,7 @@ from jaxglm.precision import Precision, scope
 from jaxglm.progress import shown
 from jaxglm.results import Results
 from jaxglm.results.labels import Labels, aliased, as_text, separated
-from jaxglm.sources import ArraySource, MeshSource, Source, StreamSource
+from jaxglm.sources import ArraySource, MeshSource, MeshStream, Source, StreamSource
 
 
 def glm(
@@ -130,8 +131,10 @@ def glm(
         and where memory is short; a CPU reads large arrays of float64 where they lie, and is as fast with them.
     keep_data : bool
         Keep the rows for residuals, fitted values and other covariances.
-    devices : "all" or list of jax devices, optional
-        Shard the rows over several devices.
+    devices : "all", list of jax devices, or jax.sharding.Mesh, optional
+        Cut the rows over several devices, over all axes of a mesh; results are those of one device to rounding. After
+        ``jax.distributed.initialize()`` "all" fits the rows that every process passes, and all processes must make the
+        same call; see docs/multihost.md.
     progress : bool, optional
         Show a bar, which needs tqdm: which pass, rows a second, time left in it, length of the next step. By default
         only for data that comes in pieces, after some seconds, if tqdm is installed.
@@ -177,30 +180,15 @@ def glm(
     resolve.choice("missing", missing, ("drop", "raise"))
     behavior = _Behavior(keep_data, on_separation, on_failure, resolve.covariance(cov, beside.weights), checkpoint)
     placed = resolve.devices(devices)
-    scan = as_scan(data)
-    if scan is None:
-        intake, taken = FormulaIntake.learn(formula, data, family, beside, missing, functions)
-    else:
-        intake, taken = FormulaIntake.learn_stream(formula, scan, family, beside, missing, functions)
+    intake, taken = _learned(formula, data, family, beside, missing, functions, placed.hosts)
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
         precision=precision,
     )  # fmt: skip
-    with scope(), shown(resolve.progress(progress, scan is not None)):
-        if scan is None:
-            intake, source = _source(intake, taken, placed, options.precision)
-        else:
-            intake, source = _stream(intake, taken, options.precision)
-        return _run(
-            source,
-            intake,
-            taken,
-            options,
-            behavior,
-            response=intake.spec.response_name,
-            formula=intake.text,
-        )
+    with scope(), shown(resolve.progress(progress, not isinstance(taken, Taken))):
+        intake, source = _source(intake, taken, placed, options.precision)
+        return _run(source, intake, taken, options, behavior, response=intake.spec.response_name, formula=intake.text)
 
 
 def fit(
@@ -283,25 +271,19 @@ def fit(
     resolve.choice("missing", missing, ("drop", "raise"))
     behavior = _Behavior(keep_data, on_separation, on_failure, resolve.covariance(cov, beside.weights), checkpoint)
     placed = resolve.devices(devices)
-    for name, value in beside.given.items():
-        if isinstance(value, str):
-            raise InputTypeError(
-                f"{name}={value!r} is a name, but fit() takes arrays; use glm() with a frame, or pass the values"
-            )
+    _refuse_names(beside)
     # Of numbers in another precision a copy is made, of a file only piece by piece.
     intake, taken = ArrayIntake.learn(
-        X, y, family, beside, names=names, intercept=bool(intercept), missing=missing, copied=precision != "float64"
-    )
+        X, y, family, beside, names=names, intercept=bool(intercept), missing=missing, copied=precision != "float64",
+        hosts=placed.hosts,
+    )  # fmt: skip
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
         precision=precision,
     )  # fmt: skip
-    with scope(), shown(resolve.progress(progress, isinstance(taken, MappedRows))):
-        if isinstance(taken, MappedRows):
-            intake, source = _stream(intake, taken, options.precision)
-        else:
-            intake, source = _source(intake, taken, placed, options.precision)
+    with scope(), shown(resolve.progress(progress, not isinstance(taken, Taken))):
+        intake, source = _source(intake, taken, placed, options.precision)
         return _run(source, intake, taken, options, behavior, response=intake.encoder.name, formula=None)
 
 
@@ -321,24 +303,44 @@ def options_of(function: Callable) -> list[str]:
     return [n for n, p in inspect.signature(function).parameters.items() if p.kind is not p.VAR_KEYWORD]
 
 
+def _refuse_names(beside: Beside) -> None:
+    """An error for a column that is named where there is no frame."""
+    for name, value in beside.given.items():
+        if isinstance(value, str):
+            raise InputTypeError(
+                f"{name}={value!r} is a name, but fit() takes arrays; use glm() with a frame, or pass the values"
+            )
+
+
+def _learned(
+    formula: Any, data: Any, family: Any, beside: Beside, missing: str, functions: Any, hosts: Hosts
+) -> tuple[FormulaIntake, Taken | Pieces]:
+    """What formulas learn from the data, and its rows."""
+    if hosts.size > 1:
+        return FormulaIntake.learn_apart(formula, data, family, beside, missing, functions, hosts)
+    scan = as_scan(data)
+    if scan is None:
+        return FormulaIntake.learn(formula, data, family, beside, missing, functions)
+    return FormulaIntake.learn_stream(formula, scan, family, beside, missing, functions)
+
+
 def _source(
-    intake: ArrayIntake | FormulaIntake, taken: Taken, placed: resolve.Devices, wanted: Precision
+    intake: ArrayIntake | FormulaIntake, taken: Taken | Pieces | MappedRows, placed: resolve.Devices, wanted: Precision
 ) -> tuple[ArrayIntake | FormulaIntake, Source]:
     """The rows where they are computed with, and the intake that makes such rows."""
+    if placed.hosts.size > 1:
+        return apart.source(intake, taken, placed, wanted, _source)
+    if not isinstance(taken, Taken):
+        if wanted.columns is not np.float64:
+            intake = taken.intake = compact(intake, taken.first(), wanted)
+        if placed.several:
+            return intake, MeshStream(taken.blocks, taken.n_rows, placed.own)
+        return intake, StreamSource(taken.blocks, taken.n_rows)
     intake = compact(intake, taken.rows, wanted)
     rows = intake.keep(taken).rows
-    if placed.devices is None or len(placed.devices) == 1:
-        return intake, ArraySource.from_rows(rows, owned=intake.stored is not None)
-    return intake, MeshSource.from_rows(rows, list(placed.devices))
-
-
-def _stream(
-    intake: ArrayIntake | FormulaIntake, pieces: Pieces | MappedRows, wanted: Precision
-) -> tuple[ArrayIntake | FormulaIntake, StreamSource]:
-    """A stream of the rows of pieces, and the intake that makes such rows."""
-    if wanted.columns is not np.float64:
-        intake = pieces.intake = compact(intake, pieces.first(), wanted)
-    return intake, StreamSource(pieces.blocks, pieces.n_rows)
+    if placed.several:
+        return intake, MeshSource.from_rows(rows, placed.own)
+    return intake, ArraySource.from_rows(rows, owned=intake.stored is not None)
 
 
 def _run(
@@ -347,7 +349,8 @@ def _run(
     """Fit, warn, and label."""
     model = Model(intake.family, intake.layout)
     names = intake.names
-    beside = behavior.estimator.learn(intake.codes)
+    source.hosts.same("the model or an option", (intake.family, names, options, behavior.estimator.without_rows()))
+    beside = read_beside(behavior.estimator, source, intake.codes)
     said = {
         "the coefficients": names, "the formula": formula, "the response": response, "weights": intake.beside.weights,
     }  # fmt: skip
@@ -359,7 +362,7 @@ def _run(
         # The rows were read a moment ago: no look at whether the user has changed them.
         made = covariance(replace(found, witness=None), behavior.estimator, beside)
     found = replace(found, source=source)
-    if isinstance(source, StreamSource):
+    if isinstance(source, (StreamSource, MeshStream)):
         # Rows that were counted in the first pass, or are now if a checkpoint had all of them.
         source.n_rows = taken.counted()
     labels = Labels(
@@ -367,6 +370,9 @@ def _run(
         notes=(*taken.notes, *options.precision.notes, *found.notes),
         weights=intake.beside.weights,
     )  # fmt: skip
+    if source.own is not source:
+        # Else the process that asks for it first would wait for the others.
+        _ = found.llf
     _report(found, labels, behavior)
     return Results(found if behavior.keep_data else found.without_source(), labels, made, intake)
 

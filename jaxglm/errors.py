@@ -51,6 +51,10 @@ class SeparationError(FitError):
     """The maximum likelihood estimate is infinite (``on_separation="raise"``)."""
 
 
+class HostError(JaxglmError, RuntimeError):
+    """One of several processes that fit a model together failed, ended, or did something else than the others."""
+
+
 class JaxglmWarning(UserWarning):
     """Base of every warning that jaxglm gives."""
 

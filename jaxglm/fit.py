@@ -196,6 +196,14 @@ def _check(source, model, facts, name_row, name_column) -> None:
     sound = (facts.gram is None or np.isfinite(facts.gram).all()) and np.isfinite(facts.weight)
     if sound and int(facts.n_bad_y) == 0:
         return
+    source.hosts.together(
+        "looking for values that cannot be used", lambda: _find_unsound(source.own, model, facts, name_row, name_column)
+    )
+    raise DataError("weights are not finite")
+
+
+def _find_unsound(source, model, facts, name_row, name_column) -> None:
+    """Name the first row that has one."""
     position = 0
     for part in source.iterate(Unsound(), model, None):
         bad = np.flatnonzero(part["column"] >= 0)
@@ -214,7 +222,6 @@ def _check(source, model, facts, name_row, name_column) -> None:
                 f"({row_count(int(facts.n_bad_y))} in all).{_other_family(part['y'])}"
             )
         position += len(part["y"])
-    raise DataError("weights are not finite")
 
 
 def _other_family(y: np.ndarray) -> str:

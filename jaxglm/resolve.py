@@ -8,11 +8,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxglm import families, links
 from jaxglm.errors import InputError, InputTypeError, near
 from jaxglm.families import Family
 from jaxglm.fitted import Options
+from jaxglm.hosts import ALONE, Hosts
 from jaxglm.inference.covariance import Estimator, Nonrobust, Survey
 from jaxglm.inference.robust import HC
 from jaxglm.links import Link
@@ -201,25 +203,58 @@ def progress(value: Any, streamed: bool) -> bool | None:
 
 @dataclass(frozen=True)
 class Devices:
-    """Devices to shard rows over; None means the default device alone."""
+    """Where the rows of a fit go.
 
-    devices: tuple[jax.Device, ...] | None
+    Attributes
+    ----------
+    own : tuple of devices of this process to cut its rows over; none for the default device
+    hosts : the processes that take part
+    """
+
+    own: tuple[jax.Device, ...]
+    hosts: Hosts
+
+    @property
+    def several(self) -> bool:
+        """Whether these are other devices than the default one alone."""
+        return len(self.own) > 1 or (len(self.own) == 1 and self.own[0] != _default())
+
+
+def _default() -> jax.Device:
+    """The device that JAX computes on unasked."""
+    chosen = jax.config.jax_default_device
+    return chosen if isinstance(chosen, jax.Device) else jax.local_devices(backend=chosen)[0]
 
 
 def devices(value: Any) -> Devices:
-    """Devices from None, "all" or a sequence of JAX devices."""
+    """Devices from None, "all", a sequence of JAX devices, or a mesh of any axes.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        Something else, a device twice, or devices of some other processes but not of all.
+    """
     if value is None:
-        return Devices(None)
+        return Devices((), ALONE)
     if isinstance(value, str):
         if value != "all":
-            raise InputError(f"devices must be None, 'all' or a list of jax devices, not {value!r}")
-        return Devices(tuple(jax.devices()))
+            raise InputError(f"devices must be None, 'all', a list of jax devices or a jax Mesh, not {value!r}")
+        value = jax.devices()
+    value = value.devices.flat if isinstance(value, Mesh) else value
     found = tuple(value) if hasattr(value, "__iter__") else ()
     if not found or not all(isinstance(d, jax.Device) for d in found):
         raise InputTypeError(
-            "devices must be None, 'all' or a non-empty list of jax devices, such as jax.devices()[:2]"
+            "devices must be None, 'all', a jax Mesh or a non-empty list of jax devices, such as jax.devices()[:2]"
         )
-    return Devices(found)
+    if len(set(found)) < len(found):
+        raise InputError(f"devices has {next(d for d in found if found.count(d) > 1)} more than once")
+    places = {d.process_index for d in found}
+    if places != {jax.process_index()} and places != set(range(jax.process_count())):
+        raise InputError(
+            f"devices are of the processes {sorted(places)}, but a fit takes those of this process alone or some of "
+            f"each of the {jax.process_count()} processes; use devices='all', or jax.local_devices()"
+        )
+    return Devices(tuple(d for d in found if d.process_index == jax.process_index()), Hosts.of(found))
 
 
 def aux(value: Any, family: Family, *, named: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from jaxglm import lazy
 from jaxglm.formula.build import Built, Response, build
+from jaxglm.formula.essence import Essence, essence_of, join
 from jaxglm.formula.grammar import Expr, Parsed, Term, parse
 from jaxglm.formula.learn import learn, learn_and_build
 from jaxglm.formula.several import build_several, learn_several
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Built",
+    "Essence",
     "Expr",
     "FactorSpec",
     "FormulaSpec",
@@ -26,6 +28,8 @@ __all__ = [
     "build",
     "build_several",
     "columns_read",
+    "essence_of",
+    "join",
     "known_without_data",
     "learn",
     "learn_and_build",

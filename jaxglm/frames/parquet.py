@@ -169,6 +169,10 @@ class ParquetScan(Scan):
         schema = self._whole_schema(self._schema)
         return schema.empty_table().select([n for n in self.names if n in schema.names])
 
+    @property
+    def identity(self) -> str:
+        return str([(self._files[f].place, g, self._files[f].groups[g]) for f, g in self._units] + [self._filter])
+
     def describe(self) -> str:
         used = {f for f, _ in self._units}
         plural = "" if len(used) == 1 else "s"

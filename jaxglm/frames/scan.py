@@ -58,6 +58,11 @@ class Scan(ABC):
         check_part(k, n)
         return self if n == 1 else _Dealt(self, k, n)
 
+    @property
+    def identity(self) -> str | None:
+        """By which processes know that they read the same files; None for what only this one has."""
+        return None
+
     def __call__(self) -> Iterator[Any]:
         """An iterator over frames, from the first row on."""
         return (frame for frame, _ in self.read())

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxglm.errors import DataWarning, InputError, InputTypeError
 from jaxglm.fitted import Fit
+from jaxglm.hosts import Hosts
 from jaxglm.inference.covariance import Codes, Diagonals, Estimator, sandwich
 from jaxglm.kernels import ClusterMeat
 from jaxglm.precision import host
@@ -104,10 +105,10 @@ class Cluster(Estimator):
     def without_rows(self) -> Cluster:
         return Cluster(*map(_name, self.by), fix=self.fix)
 
-    def learn(self, codes: Codes) -> tuple[Way, ...]:
+    def learn(self, codes: Codes, hosts: Hosts) -> tuple[Way, ...]:
         ways = []
         for value in self.by:
-            way = _way(_name(value), codes(value, "cluster"))
+            way = _way(_name(value), codes(value, "cluster", hosts), hosts)
             if way.count < 2:
                 raise InputError(
                     f"all rows are in one cluster of {way.name!r}; a cluster covariance needs two at least"
@@ -132,8 +133,9 @@ class Cluster(Estimator):
         return np.where(df > 0, (n - 1) / np.where(df > 0, df, 1.0), np.nan)[:, None] * diagonals.sandwich
 
     def matrix(self, fit: Fit, bread: np.ndarray, beside: tuple[Way, ...]) -> np.ndarray:
-        sets = {f"set {k}": (len(chosen), _crossed(chosen)) for k, chosen in enumerate(subsets(beside))}
-        source = fit.rows.beside(
+        rows = fit.rows
+        sets = {f"set {k}": (len(chosen), _crossed(chosen, rows.hosts)) for k, chosen in enumerate(subsets(beside))}
+        source = rows.beside(
             {key: way.codes for key, (_, way) in sets.items()}, lambda rows, codes: rows._replace(codes=codes)
         )
         kernel = ClusterMeat(tuple((key, bucket(way.count)) for key, (_, way) in sets.items()))
@@ -180,15 +182,17 @@ def _name(value: Any) -> str:
     return value if isinstance(value, str) else str(getattr(value, "name", None) or "given values")
 
 
-def _way(name: str, codes: np.ndarray) -> Way:
-    """With codes that leave none out."""
-    distinct, relabeled = np.unique(codes, return_inverse=True)
-    return Way(name, relabeled.astype(np.int32), len(distinct))
+def _way(name: str, codes: np.ndarray, hosts: Hosts) -> Way:
+    """With codes that leave none out, the same in all processes."""
+    own, relabeled = np.unique(codes, return_inverse=True)
+    distinct = hosts.union(own)
+    places = np.searchsorted(distinct, own).astype(np.int32)
+    return Way(name, places[relabeled], len(distinct))
 
 
-def _crossed(ways: tuple[Way, ...]) -> Way:
+def _crossed(ways: tuple[Way, ...], hosts: Hosts) -> Way:
     """The intersections of several ways."""
     whole = ways[0]
     for way in ways[1:]:
-        whole = _way("", whole.codes.astype(np.int64) * way.count + way.codes)
+        whole = _way("", whole.codes.astype(np.int64) * way.count + way.codes, hosts)
     return whole

@@ -10,14 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxglm import precision
-from jaxglm.errors import InputError, near
+from jaxglm.errors import InputError, NotAvailableError, near
 from jaxglm.fit import with_information
 from jaxglm.fitted import Fit
+from jaxglm.hosts import ALONE, Hosts
 from jaxglm.solvers.middles import Plain
+from jaxglm.sources import Source
 
 INFORMATIONS = ("expected", "observed")
-#: From a column name or values, and what they are for, to one whole number a fitted row, in the order of the values.
-Codes = Callable[[Any, str], np.ndarray]
+#: From a column name or values, what they are for, and the processes that have some, to one whole number a fitted row,
+#: in the order of the values and the same in all processes.
+Codes = Callable[[Any, str, Hosts], np.ndarray]
 
 
 class Diagonals(NamedTuple):
@@ -49,6 +52,8 @@ class Estimator(ABC):
     reads_beside = False
     #: Middle of the sandwich whose diagonal :meth:`variances` takes; None for none.
     middle = None
+    #: Whether it compares rows with each other, so that all of them must lie in one process.
+    alone = False
 
     def check(self, weights: tuple[str, ...]) -> None:
         """Refuse kinds of weights under which it has no meaning.
@@ -59,7 +64,7 @@ class Estimator(ABC):
         """
         return None
 
-    def learn(self, codes: Codes) -> Any:
+    def learn(self, codes: Codes, hosts: Hosts) -> Any:
         """What it reads beside the fitted rows, checked; None where it reads nothing."""
         return None
 
@@ -180,6 +185,23 @@ class Survey(Estimator):
 
     def note(self, fit: Fit, beside: None) -> str:
         return "Standard errors are the survey sandwich of prob_weights; there is no log-likelihood."
+
+
+def read_beside(estimator: Estimator, source: Source | None, codes: Codes) -> Any:
+    """What an estimator reads beside the rows of a source.
+
+    Raises
+    ------
+    NotAvailableError
+        It compares rows with each other, and they lie in several processes.
+    """
+    hosts = ALONE if source is None else source.hosts
+    if estimator.alone and hosts.size > 1:
+        raise NotAvailableError(
+            f"{type(estimator).__name__} compares rows that lie in several processes, where each knows its own alone; "
+            "use jg.Cluster or 'HC0' to 'HC3', or fit the model in one process"
+        )
+    return estimator.learn(codes, hosts)
 
 
 def sandwich(fit: Fit, bread: np.ndarray, meat: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxglm.errors import DataError, InputError, InputTypeError
 from jaxglm.fitted import Fit
+from jaxglm.hosts import Hosts
 from jaxglm.inference.covariance import Codes, Estimator, sandwich
 from jaxglm.kernels import Scores
 
@@ -56,6 +57,7 @@ class HAC(Estimator):
     """
 
     reads_beside = True
+    alone = True
 
     lags: int
     time: Any
@@ -83,11 +85,11 @@ class HAC(Estimator):
         named = self.time is None or isinstance(self.time, str)
         return self if named else HAC(self.lags, time="given values", adjust=self.adjust)
 
-    def learn(self, codes: Codes) -> np.ndarray | None:
+    def learn(self, codes: Codes, hosts: Hosts) -> np.ndarray | None:
         """The order of the rows, or None if they are in order."""
         if self.time is None:
             return None
-        times = codes(self.time, "time")
+        times = codes(self.time, "time", hosts)
         order = np.argsort(times, kind="stable")
         ties = np.flatnonzero(np.diff(times[order]) == 0)
         if len(ties):

@@ -16,7 +16,7 @@ import numpy as np
 from jaxglm import precision
 from jaxglm.errors import InputError, InputTypeError, near
 from jaxglm.fitted import Fit
-from jaxglm.inference.residuals import need_rows
+from jaxglm.inference.residuals import own_rows
 from jaxglm.kernels import Changes, Deletion, DeletionPoint, Model, RowMap
 from jaxglm.sources import Source
 
@@ -105,7 +105,7 @@ def chunks(fit: Fit, source: Source | None = None) -> Iterator[dict[str, np.ndar
     be estimated has leverage 1 and NaN in what would need a fit without it.
     """
     # Whoever has asked for the rows of the fit hands them on: asking may take a pass, by which they are known again.
-    source = need_rows(fit, "influence()") if source is None else source
+    source = own_rows(fit, "influence()") if source is None else source
     names = available(fit)
     for part in each(source, Deletion(), fit.model, point_of(fit)):
         with np.errstate(all="ignore"):
@@ -216,7 +216,7 @@ def changes(fit: Fit) -> np.ndarray:
     deviance, take the step itself over the standard error of the fit. The sign is that of the change; with a decreasing
     link R's is the opposite. NaN where the row has leverage 1 (R gives 0), and where a coefficient is aliased.
     """
-    source = need_rows(fit, "dfbetas")
+    source = own_rows(fit, "dfbetas")
     point = point_of(fit)
     parts = each(source, Changes(), fit.model, point)
     with np.errstate(all="ignore"):
@@ -236,6 +236,6 @@ def _in_errors(fit: Fit, part: dict[str, np.ndarray], unscaled: np.ndarray) -> n
 
 def derivatives(fit: Fit) -> np.ndarray:
     """d theta / d w of each row, (n, P): V times its score (Cook 1986); 0 where a coefficient is aliased or held."""
-    source = need_rows(fit, "case_derivatives")
+    source = own_rows(fit, "case_derivatives")
     with precision.scope():
         return source.map_rows(Changes(infinitesimal=True), fit.model, point_of(fit))["change"]

@@ -29,6 +29,11 @@ def need_rows(fit: Fit, what: str):
     return fit.rows
 
 
+def own_rows(fit: Fit, what: str) -> Source:
+    """The rows that lie in this process, for values of single rows; else as :func:`need_rows`."""
+    return need_rows(fit, what).own
+
+
 def as_draws(fit: Fit, source: Source) -> tuple[Source, np.ndarray]:
     """The rows as draws from the fitted distribution, and the dispersion of a row of prior weight 1.
 
@@ -76,7 +81,7 @@ def residuals(fit: Fit, kind: str = "deviance", seed: int = 0) -> np.ndarray:
         raise InputError(f"unknown kind of residual {kind!r}.{near(kind, KINDS)}")
     for method in KINDS[kind]:
         require(fit, method, f"resid({kind!r})")
-    source = need_rows(fit, "resid()")
+    source = own_rows(fit, "resid()")
     with precision.scope():
         from jaxglm.kernels import Anscombe, Tails
 
@@ -101,7 +106,7 @@ def _quantile(tails: np.ndarray, seed: int) -> np.ndarray:
 
 def linear_predictor(fit: Fit) -> np.ndarray:
     """eta of every fitted row, offset included, (n, K)."""
-    source = need_rows(fit, "the linear predictor")
+    source = own_rows(fit, "the linear predictor")
     with precision.scope():
         return source.map_rows(Predictors(), fit.model, fit.coefficients)
 
@@ -109,5 +114,5 @@ def linear_predictor(fit: Fit) -> np.ndarray:
 def fitted(fit: Fit) -> np.ndarray:
     """Mean of every fitted row on the response scale, (n,)."""
     require(fit, "mean", "fittedvalues")
-    source = need_rows(fit, "fitted values")
+    source = own_rows(fit, "fitted values")
     return values(fit, source)["mean"]

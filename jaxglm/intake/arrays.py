@@ -12,11 +12,11 @@ import pandas as pd
 from jaxglm import kernels, precision
 from jaxglm.design import Columns, Constant, Dense, Layout, Split
 from jaxglm.design.dense import MOST_APART
-from jaxglm.errors import DataError, InputError, InputTypeError, no_rows, row_count
+from jaxglm.errors import DataError, InputError, InputTypeError, no_rows
 from jaxglm.families import Family
 from jaxglm.frames import Datetime, Factor, Numeric, Table, read
 from jaxglm.frames.read import to_column
-from jaxglm.frames.scan import piece_rows
+from jaxglm.hosts import ALONE, Hosts
 from jaxglm.intake import response
 from jaxglm.intake.base import (
     Given,
@@ -32,6 +32,8 @@ from jaxglm.intake.base import (
 from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.intake.mapped import MappedRows, in_place
+from jaxglm.intake.shared import Tally, same_constant, shared_column, whole_tally
+from jaxglm.intake.whole import complete_rows, constants_of
 from jaxglm.kernels import Rows
 from jaxglm.lazy import parts
 from jaxglm.precision import FLOAT64, Precision
@@ -130,64 +132,73 @@ class ArrayIntake:
 
     @classmethod
     def learn(
-        cls,
-        X: Any,
-        y: Any,
-        family: Family,
-        beside: Beside,
-        *,
-        names,
-        intercept: bool,
-        missing: str,
-        copied: bool = False,
-    ) -> tuple[ArrayIntake, Taken | MappedRows]:
+        cls, X: Any, y: Any, family: Family, beside: Beside, *, names, intercept: bool, missing: str,
+        copied: bool = False, hosts: Hosts = ALONE,
+    ) -> tuple[ArrayIntake, Taken | MappedRows]:  # fmt: skip
         """Check X and y against each other; what is known of them and the rows.
 
         A memory-mapped X is used where it lies, or read a piece at a time; always the latter if it is to be `copied`.
+        With `hosts` these are the rows of this process, read into memory, and what is learned is what all have shown.
         """
-        mapped = isinstance(X, np.memmap)
-        matrix, columns, index = as_matrix(X, names, lazy=mapped)
-        n = matrix.shape[0]
-        table = Table.of({}, n, index)
-        beside.check(family)
-        column = _response_column(y, n, table)
+        mapped = isinstance(X, np.memmap) and hosts.size == 1
+
+        def own():
+            matrix, columns, index = as_matrix(X, names, lazy=mapped)
+            table = Table.of({}, matrix.shape[0], index)
+            beside.check(family)
+            return matrix, columns, table, _response_column(y, matrix.shape[0], table), beside.vectors(table)
+
+        matrix, columns, table, column, extra = hosts.together("reading X and y", own)
+        hosts.same("the names of the columns", columns)
         name = getattr(y, "name", None)
-        levels = (
-            [v for v, used in zip(column.levels, column.present(), strict=True) if used]
-            if isinstance(column, Factor)
-            else ()
+        known = shared_column(column, hosts)
+        labels = isinstance(known, Factor)
+        levels = [v for v, used in zip(known.levels, known.present(), strict=True) if used] if labels else ()
+        coded = response.encoder(known, levels, str(name) if name is not None else "y", family)
+
+        draft = cls(columns, intercept, beside, family, coded)
+        intake, taken, tally = hosts.together(
+            "checking its rows", lambda: draft._checked(matrix, column, extra, table, missing, mapped, copied, hosts)
         )
-        coded = response.encoder(column, levels, str(name) if name is not None else "y", family)
-        numbers = coded.numbers(column)
-        extra = beside.vectors(table)
-        notes = coded.notes
+        if isinstance(taken, MappedRows):
+            return intake, taken
+        if hosts.size > 1:
+            constant = not intercept and same_constant(constants_of(taken.rows.x[0][-1]), len(taken.rows.y), hosts)
+            intake, tally = replace(intake, constant=constant), whole_tally(tally, hosts)
+        return intake, replace(taken, notes=coded.notes + tally.notes)
+
+    def _checked(
+        self, matrix: np.ndarray, column: Any, extra: dict[str, np.ndarray], table: Table, missing: str, mapped: bool,
+        copied: bool, hosts: Hosts,
+    ) -> tuple[ArrayIntake, Taken | MappedRows, Tally]:  # fmt: skip
+        """The intake with what the rows at hand say, those rows, and what is left out."""
+        numbers, index, alone = self.encoder.numbers(column), table.index, hosts.size == 1
         mask = present(extra)
-        if mask is not None:
-            notes += (f"{row_count(int((~mask).sum()))} with weight 0 left out.",)
-        mask, more = complete_rows(matrix, columns, numbers, extra, mask, missing)
-        notes += more
+        weightless = 0 if mask is None else int((~mask).sum())
+        mask, tally = complete_rows(matrix, self.columns, numbers, extra, mask, missing)
         positions = None
         if mask is not None:
             positions = np.flatnonzero(mask)
             matrix, numbers = matrix if mapped else matrix[positions], numbers[positions]
             extra = {k: v[positions] for k, v in extra.items()}
             index = None if index is None else index[positions]
-        if len(numbers) == 0:
-            raise DataError("no rows are left to fit" + (": " + " ".join(more) if more else "; the data is empty"))
-        apart = 0 < len(columns) <= MOST_APART and matrix.flags.f_contiguous and not matrix.flags.c_contiguous
-        constant = not intercept and has_constant(matrix)
-        given = Given(n, table.index, positions)
-        intake = cls(columns, intercept, beside, family, coded, constant, apart, given=given)
+        if alone and len(numbers) == 0:
+            why = ": " + " ".join(tally.notes) if tally.missing else "; the data is empty"
+            raise DataError(f"no rows are left to fit{why}")
+        apart = alone and 0 < len(self.columns) <= MOST_APART
+        apart = apart and matrix.flags.f_contiguous and not matrix.flags.c_contiguous
+        constant, given = not self.intercept and bool(constants_of(matrix)), Given(table.n_rows, table.index, positions)
+        intake = replace(self, constant=constant, apart=apart, given=given)
         draft = Taken(None, index, positions)
         if "trials" in extra:
             response.check_trials(numbers, extra["trials"], draft.name_row)
-        notes += response.data_notes(numbers, extra.get("trials"), family)
+        remarks = response.data_notes(numbers, extra.get("trials"), self.family)
+        tally = replace(tally, weightless=weightless, remarks=remarks)
         if mapped and (copied or not in_place(matrix, positions, apart)):
             intake = replace(intake, apart=False)
-            taken = Taken(Rows(None, numbers, numbers), index, positions, notes)
-            return intake, MappedRows(intake, matrix, numbers, extra, taken)
-        rows = intake._rows(matrix, numbers, extra)
-        return intake, Taken(rows, index, positions, notes)
+            taken = Taken(Rows(None, numbers, numbers), index, positions, self.encoder.notes + tally.notes)
+            return intake, MappedRows(intake, matrix, numbers, extra, taken), tally
+        return intake, Taken(intake._rows(matrix, numbers, extra), index, positions), tally
 
     def of_rows(self, places: np.ndarray) -> ArrayIntake:
         """The intake of some of the fitted rows, by position."""
@@ -222,7 +233,7 @@ class ArrayIntake:
         """What :meth:`learn` gave, with the rows in the form they are kept in."""
         return replace(taken, rows=encode(self.stored, taken.rows, self.precision))
 
-    def codes(self, value: Any, what: str) -> np.ndarray:
+    def codes(self, value: Any, what: str, hosts: Hosts = ALONE) -> np.ndarray:
         """A whole number for each fitted row, in the order of the values, which are given for all rows."""
         if isinstance(value, str):
             raise InputTypeError(
@@ -230,7 +241,7 @@ class ArrayIntake:
             )
         if self.given is None:
             raise no_rows(what)
-        return codes_of(self.given.column(value, what), value, what)
+        return codes_of(lambda: self.given.column(value, what), value, what, hosts)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -363,38 +374,3 @@ def _response_column(y: Any, n: int, table: Table):
     if shape[0] != n:
         raise DataError(f"X has {n} rows but y has {shape[0]} values")
     return to_column(y, "y")
-
-
-def complete_rows(matrix, columns, y, extra, mask, missing) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Mask of the rows to keep (None for all), and a note on what was dropped."""
-    by = {"y": np.isnan(y), **{name: np.isnan(v) for name, v in extra.items()}}
-    # The sum is not a number if any entry is not; only then is every entry looked at.
-    if matrix.size and not np.isfinite(matrix.sum()):
-        by |= {columns[j]: np.isnan(matrix[:, j]) for j in np.flatnonzero(_holes(matrix))}
-    by = {name: m & mask if mask is not None else m for name, m in by.items()}
-    by = {name: m for name, m in by.items() if m.any()}
-    if not by:
-        return mask, ()
-    gone = np.logical_or.reduce(list(by.values()))
-    if missing == "raise":
-        name, where = next(iter(by.items()))
-        raise DataError(
-            f"{name} is missing in row {np.flatnonzero(where)[0]}; use missing='drop' to leave such rows out"
-        )
-    note = ", ".join(f"{name} ({int(m.sum()):,})" for name, m in by.items())
-    keep = ~gone if mask is None else mask & ~gone
-    return keep, (f"{row_count(int(gone.sum()))} with missing values dropped: {note}.",)
-
-
-def _holes(matrix: np.ndarray) -> np.ndarray:
-    """Which columns miss a value, (p,) bool; some rows at a time."""
-    size = piece_rows(8 * matrix.shape[1])
-    return np.logical_or.reduce([np.isnan(matrix[i : i + size]).any(axis=0) for i in range(0, len(matrix), size)])
-
-
-def has_constant(matrix: np.ndarray) -> bool:
-    """Whether a column has the same nonzero value in every row."""
-    first = matrix[0]
-    head = matrix[: min(len(matrix), 100)]
-    candidates = np.flatnonzero((head == first).all(axis=0) & (first != 0))
-    return any((matrix[:, j] == first[j]).all() for j in candidates)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from jaxglm.errors import DataError, InputError, row_count
-from jaxglm.frames import Column, Origin, Table, as_column, row_name
+from jaxglm.frames import Column, Factor, Origin, Table, as_column, row_name
+from jaxglm.hosts import Hosts
 from jaxglm.intake.beside import Beside, total_offset, weights_of
+from jaxglm.intake.shared import Tally, shared_column
 from jaxglm.kernels import Rows
 
 
@@ -30,47 +32,6 @@ class ModelTerm:
     label: Any
     columns: tuple[int, ...]
     members: frozenset[Any]
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Rows that were left out, and what was remarked about the others; tallies of pieces add up.
-
-    Attributes
-    ----------
-    missing : int
-        Rows in which something is missing, and ``by``: for each column in how many.
-    weightless, untried : int
-        Rows of weight 0, and rows of counts without any trial.
-    remarks : tuple of str
-    """
-
-    missing: int = 0
-    by: Mapping[str, int] = field(default_factory=dict)
-    weightless: int = 0
-    untried: int = 0
-    remarks: tuple[str, ...] = ()
-
-    def __add__(self, other: Tally) -> Tally:
-        by = {name: self.by.get(name, 0) + other.by.get(name, 0) for name in (*self.by, *other.by)}
-        remarks = tuple(dict.fromkeys((*self.remarks, *other.remarks)))
-        return Tally(
-            self.missing + other.missing, by, self.weightless + other.weightless, self.untried + other.untried, remarks
-        )
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the summary says of it."""
-        found = []
-        if self.weightless:
-            found.append(f"{row_count(self.weightless)} with weight 0 left out.")
-        if self.missing:
-            by = ", ".join(f"{name} ({count:,})" for name, count in self.by.items() if count)
-            found.append(f"{row_count(self.missing)} with missing values dropped: {by}.")
-        found += self.remarks
-        if self.untried:
-            found.append(f"{row_count(self.untried)} without trials left out.")
-        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -142,23 +103,30 @@ class Given:
         return column if self.positions is None else column.take(self.positions)
 
 
-def codes_of(column: Column, value: Any, what: str) -> np.ndarray:
-    """A whole number for each row, in the order of the values, (n,); `value` is what the user gave.
+def codes_of(read: Callable[[], Column], value: Any, what: str, hosts: Hosts) -> np.ndarray:
+    """A whole number for each row, in the order of the values and the same in all processes, (n,).
+
+    `value` is what the user gave, `read` gives its column of the fitted rows.
 
     Raises
     ------
     DataError
         A value is missing.
     """
-    codes = column.factor.codes
-    missing = np.flatnonzero(codes < 0)
-    if len(missing):
-        name = f"{what} {value!r}" if isinstance(value, str) else what
-        raise DataError(
-            f"{name} is missing in {row_count(len(missing))} of those that are fitted, the first of them number "
-            f"{missing[0]} counted from 0; fill the values in, or leave those rows out of the data"
-        )
-    return codes
+
+    def factor() -> Factor:
+        found = read().factor
+        missing = np.flatnonzero(found.codes < 0)
+        if len(missing):
+            name = f"{what} {value!r}" if isinstance(value, str) else what
+            raise DataError(
+                f"{name} is missing in {row_count(len(missing))} of those that are fitted, the first of them number "
+                f"{missing[0]} counted from 0; fill the values in, or leave those rows out of the data"
+            )
+        return found
+
+    own = hosts.together(f"reading {what}", factor)
+    return own.codes if hosts.size == 1 else own.recode(shared_column(own, hosts).levels)
 
 
 def assemble(x: Any, y: np.ndarray, extra: dict[str, np.ndarray], offsets: Sequence[np.ndarray | None], family) -> Rows:

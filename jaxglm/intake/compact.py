@@ -9,17 +9,22 @@ import jax
 import numpy as np
 
 from jaxglm.design import Layout
+from jaxglm.hosts import ALONE, Hosts
 from jaxglm.kernels import Rows
 from jaxglm.precision import Precision
 
 T = TypeVar("T")
 
 
-def compact(intake: T, rows: Rows, precision: Precision) -> T:
-    """The intake that keeps columns as the precision asks; some of the rows tell how they are centered and scaled."""
+def compact(intake: T, rows: Rows, precision: Precision, hosts: Hosts = ALONE) -> T:
+    """The intake that keeps columns as the precision asks; some of the rows tell how they are centered and scaled.
+
+    With several processes those of the first one are.
+    """
     if precision.columns is np.float64:
         return intake
-    return replace(intake, stored=intake.layout.standardized(rows.x), precision=precision)
+    stored = hosts.agreed(intake.layout.standardized(rows.x))
+    return replace(intake, stored=stored, precision=precision)
 
 
 def encode(stored: Layout | None, rows: Rows, precision: Precision) -> Rows:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,11 @@ from jaxglm.errors import InputError, InputTypeError, near, no_rows
 from jaxglm.families import Family
 from jaxglm.frames import Column, Factor, Numeric, Table, as_column, concat_columns, read
 from jaxglm.frames.scan import Scan, naming
+from jaxglm.hosts import ALONE, Hosts
 from jaxglm.intake import response
 from jaxglm.intake.base import (
     Given,
     Taken,
-    Tally,
     assemble,
     codes_of,
     new_aux,
@@ -27,6 +28,7 @@ from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.intake.learned import Learned
 from jaxglm.intake.pieces import Pieces
+from jaxglm.intake.shared import SENT, Tally, own_scan, whole_tally
 from jaxglm.kernels import Rows
 from jaxglm.lazy import parts
 from jaxglm.precision import FLOAT64
@@ -80,9 +82,7 @@ class FormulaIntake(Learned):
             raise InputError(f"{values[0]}= must be a column name when the data comes in pieces, not an array")
         beside.check(family)
         texts, named = formulas_of(formula, family)
-        reading = scan
-        if scan.names is not None:
-            reading = scan.only(grammar.columns_read(texts, scan.names, functions) | beside.columns(scan.names))
+        reading = _read_alone(scan, texts, beside, functions)
 
         def tables() -> Iterator[Table]:
             # Rows without weight teach nothing: means of scale() and levels come from the others.
@@ -105,6 +105,52 @@ class FormulaIntake(Learned):
         designs = tuple(spec.design for spec in specs)
         intake = cls(specs, named, beside, family, coded, designs, missing, frames=scan)
         return intake, Pieces(intake, learned.n_used or n_rows, n_read)
+
+    @classmethod
+    def learn_apart(
+        cls, formula: Any, data: Any, family: Family, beside: Beside, missing: str, functions, hosts: Hosts
+    ) -> tuple[FormulaIntake, Taken | Pieces]:
+        """Learn from the frames, or streams, of several processes; what is learned, and the rows of this one."""
+        texts, named = formulas_of(formula, family)
+        beside.check(family)
+        scan = own_scan(data, hosts)
+        names = [value for value in beside.given.values() if isinstance(value, str)]
+        n_read = 0
+
+        def own() -> tuple[Table | None, grammar.Essence]:
+            table = None if scan is not None else read(data)
+            if scan is not None and (values := beside.arrays_given()):
+                raise InputError(f"{values[0]}= must be a column name when the data comes in pieces, not an array")
+            tables = [table] if scan is None else _read_alone(scan, texts, beside, functions).tables()
+            return table, grammar.essence_of(texts, pieces(tables), functions=functions, missing=missing, beside=names)
+
+        def pieces(tables: Iterable[Table]) -> Iterator[tuple[Table, dict[str, np.ndarray]]]:
+            nonlocal n_read
+            for one in tables:
+                n_read += one.n_rows
+                with naming(one.index) if scan is not None else nullcontext():
+                    extra = beside.vectors(one)
+                    mask = present(extra)
+                    yield (one, extra) if mask is None else (one.take(mask), {k: v[mask] for k, v in extra.items()})
+
+        table, found = hosts.together("reading its data", own)
+        whole = grammar.join(hosts.gather_values(found, SENT))
+        specs = whole.learn(texts, functions)
+        coded = _encoder(specs[0].response, family)
+        intake = cls(specs, named, beside, family, coded, tuple(s.design for s in specs), missing, frames=scan)
+        if scan is not None:
+            made = Pieces(intake, n_read, n_read)
+            made.example = intake.take(whole.rows).rows
+            return intake, made
+
+        def rows() -> tuple[FormulaIntake, Taken]:
+            taken = intake.take(table)
+            at = taken.positions
+            kept = replace(intake, table=table if at is None else table.take(at))
+            return replace(kept, given=Given(table.n_rows, table.index, at)), taken
+
+        intake, taken = hosts.together("making its rows", rows)
+        return intake, replace(taken, notes=coded.notes + whole_tally(taken.tally, hosts).notes)
 
     def _rows(self, builts, y: np.ndarray, extra: dict[str, np.ndarray], mean_offset: np.ndarray | None):
         constants = len(self.family.predictors) - len(builts)
@@ -146,7 +192,7 @@ class FormulaIntake(Learned):
         positions = places if given.positions is None else given.positions[places]
         return replace(self, table=self.table.take(places), given=replace(given, positions=positions))
 
-    def codes(self, value: Any, what: str) -> np.ndarray:
+    def codes(self, value: Any, what: str, hosts: Hosts = ALONE) -> np.ndarray:
         """A whole number for each fitted row, in the order of the values: a column by name, or values for all rows.
 
         A stream is read once, for columns by name alone; 8 bytes a row are held until all are known.
@@ -154,17 +200,20 @@ class FormulaIntake(Learned):
         named = isinstance(value, str)
         if self.frames is None and self.table is None:
             raise no_rows(f"{what} {value!r}" if named else what)
-        if self.frames is None:
-            column = as_column(value, self.table, what) if named else self.given.column(value, what)
-            return codes_of(column, value, what)
-        if not named:
+        if self.frames is not None and not named:
             raise InputError(f"{what} must be a column name when the data comes in pieces, not an array")
-        parts = []
-        for table in self.tables(value):
-            with naming(table.index):
-                column, positions = as_column(value, table, what), self.take(table).positions
-            parts.append(column if positions is None else column.take(positions))
-        return codes_of(concat_columns(parts, value), value, what)
+
+        def read_column() -> Column:
+            if self.frames is None:
+                return as_column(value, self.table, what) if named else self.given.column(value, what)
+            parts = []
+            for table in self.tables(value):
+                with naming(table.index):
+                    column, positions = as_column(value, table, what), self.take(table).positions
+                parts.append(column if positions is None else column.take(positions))
+            return concat_columns(parts, value) if parts else Factor(np.empty(0, np.int32), ())
+
+        return codes_of(read_column, value, what, hosts)
 
     def _taken(self, builts) -> Taken:
         built = builts[0]
@@ -224,6 +273,13 @@ class FormulaIntake(Learned):
     def tangents(self, table: Table, name: str, spread: float, x: Any) -> tuple[tuple, np.ndarray | None]:
         """Rows whose alternating sum is the derivative of the design in a column, and that of the offset."""
         return replay.tangents_of(self, table, name, spread, x)
+
+
+def _read_alone(scan: Scan, texts: Sequence[str], beside: Beside, functions: Any) -> Scan:
+    """The scan with the columns that formulas read."""
+    if scan.names is None:
+        return scan
+    return scan.only(grammar.columns_read(texts, scan.names, functions) | beside.columns(scan.names))
 
 
 def formulas_of(formula: Any, family: Family) -> tuple[list[str], bool]:

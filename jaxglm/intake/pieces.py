@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from jaxglm.errors import DataError, row_count
 from jaxglm.frames.scan import naming
-from jaxglm.intake.base import Taken, Tally
+from jaxglm.intake.base import Taken
+from jaxglm.intake.shared import Tally
 from jaxglm.kernels import Rows
 
 if TYPE_CHECKING:
@@ -23,9 +24,15 @@ class Pieces:
         Rows that are fitted; not less than that before a pass has counted them. `n_read` are all rows of the data.
     index : None
         They have no labels.
+    example : Rows or None
+        Rows of the same form, where other processes have further pieces, and this one perhaps none.
+    told : Tally or None
+        What was left out in all processes, once they have agreed on it.
     """
 
     index = None
+    example: Rows | None = None
+    told: Tally | None = None
 
     def __init__(self, intake: FormulaIntake, n_rows: int, n_read: int):
         self.intake = intake
@@ -53,7 +60,7 @@ class Pieces:
                 f"which {used:,} can be used. A fit reads it several times and needs the same rows in the same order "
                 "each time; a callable must make its frames anew and return a new iterator at every call"
             )
-        if not used:
+        if not used and self.example is None:
             raise DataError(f"no row is left of the {row_count(read)} of the data. {' '.join(tally.notes)}")
         self._tally, self.n_rows = tally, used
 
@@ -69,9 +76,14 @@ class Pieces:
         return (taken.rows for taken in self.taken() if len(taken.rows.y))
 
     @property
+    def tally(self) -> Tally:
+        """What was left out here, after a pass."""
+        return self._tally or Tally()
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the summary has to say, after a pass."""
-        return self.intake.encoder.notes + (self._tally or Tally()).notes
+        return self.intake.encoder.notes + (self.told or self.tally).notes
 
     def name_row(self, i: int) -> str:
         """How an error names a fitted row; reads the data up to it."""

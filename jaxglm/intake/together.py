@@ -13,9 +13,10 @@ from jaxglm.errors import DataError, InputError, InputTypeError, row_count
 from jaxglm.families import Family
 from jaxglm.frames import Datetime, Factor, Table, read, row_name
 from jaxglm.intake import response
-from jaxglm.intake.arrays import ArrayIntake, as_matrix, complete_rows, has_constant
+from jaxglm.intake.arrays import ArrayIntake, as_matrix
 from jaxglm.intake.base import Given, Taken
 from jaxglm.intake.beside import Beside, check_values, present, total_offset
+from jaxglm.intake.whole import complete_rows, constants_of
 
 #: Fields of the rows that a response may have of its own, by the name of the option.
 _OWN = {
@@ -52,7 +53,7 @@ def learn(
     extra = replace(beside, **dict.fromkeys(wide)).vectors(Table.of({}, n, index))
     mask = present(extra)
     notes = () if mask is None else (f"{row_count(int((~mask).sum()))} with weight 0 left out.",)
-    mask, more = complete_rows(matrix, columns, np.zeros(n), extra, mask, missing)
+    mask, tally = complete_rows(matrix, columns, np.zeros(n), extra, mask, missing)
     own = {"y": values} | _fields(wide, extra)
     positions = None
     if mask is not None:
@@ -61,10 +62,12 @@ def learn(
         extra = {k: v[positions] for k, v in extra.items()}
         index = None if index is None else index[positions]
     if not len(matrix):
-        raise DataError("no rows are left to fit" + (": " + " ".join(more) if more else "; the data is empty"))
+        raise DataError(
+            "no rows are left to fit" + (": " + " ".join(tally.notes) if tally.notes else "; the data is empty")
+        )
     draft = Taken(None, index, positions)
     lacking = _missing(own, missing, keys, draft)
-    constant = not intercept and has_constant(matrix)
+    constant = not intercept and bool(constants_of(matrix))
     # An offset of its own holds that of all.
     shared = {name: v for name, v in extra.items() if "offset" not in own or name not in ("offset", "exposure")}
     given = Given(n, None if not isinstance(X, pd.DataFrame) else X.index, positions)
@@ -72,7 +75,7 @@ def learn(
         columns, intercept, beside, family, response.Encoder("y"), constant, False, given=given
     )  # fmt: skip
     rows = intake._rows(np.ascontiguousarray(matrix), np.zeros(len(matrix)), shared)
-    return Learned(intake, replace(draft, rows=rows, notes=(*notes, *more, *lacking)), own, keys)
+    return Learned(intake, replace(draft, rows=rows, notes=(*notes, *tally.notes, *lacking)), own, keys)
 
 
 def as_responses(Y: Any, n: int, index: pd.Index | None, what: str = "Y") -> tuple[np.ndarray, pd.Index]:

@@ -113,7 +113,7 @@ class Influence:
 
     def frame(self) -> pd.DataFrame:
         """All measures of every row that the family gives, one column a measure; those of further predictors last."""
-        return pd.DataFrame(self._measures, index=self.labels.row_index(self.fit.n_rows))
+        return pd.DataFrame(self._measures, index=self.labels.row_index(self.fit.source.own.n_rows))
 
     def top(self, n: int = 10, by: str = "cooks_distance") -> pd.DataFrame:
         """The n rows whose measure `by` is largest in size, largest first, in memory that does not grow with the rows.
@@ -124,7 +124,7 @@ class Influence:
             There is no such measure.
         """
         position, found = deletion.top(self.fit, n, by)
-        return pd.DataFrame(found, index=self.labels.row_index(self.fit.n_rows)[position])
+        return pd.DataFrame(found, index=self.labels.row_index(self.fit.source.own.n_rows)[position])
 
     def __repr__(self) -> str:
         p = deletion.ranks(self.fit)[0]

@@ -16,7 +16,7 @@ from jaxglm.errors import DataWarning, InputError, InputTypeError, NotAvailableE
 from jaxglm.frames import Table, read
 from jaxglm.inference import predict as prediction
 from jaxglm.inference.forecast import forecast
-from jaxglm.inference.residuals import need_rows
+from jaxglm.inference.residuals import own_rows
 from jaxglm.intake import Beside
 from jaxglm.results.prediction import PredictionResults
 from jaxglm.sources import ArraySource, Source
@@ -40,7 +40,7 @@ def rows_of(
     if newdata is None:
         if any(value is not None for value in (offset, exposure, trials)):
             raise InputError("offset=, exposure= and trials= go with newdata; the fitted rows keep their own")
-        source = need_rows(res.fit, "a prediction without new data")
+        source = own_rows(res.fit, "a prediction without new data")
         return source, res.labels.row_index(source.n_rows), np.zeros(source.n_rows, bool)
     taken = res.intake.new(newdata, offset, exposure, unseen)
     n = len(taken.rows.y)

@@ -136,9 +136,15 @@ def summarize(res: Results, alpha: float = 0.05, exponentiate: bool = False) -> 
 
 
 def residual_quantiles(res: Results) -> np.ndarray | None:
-    """Least, quartiles and greatest of the deviance residuals (5,); None for many rows, or where there are none."""
+    """Least, quartiles and greatest of the deviance residuals (5,); None for many rows, for
+    those in several processes, or where there are none."""
     fit = res.fit
-    if fit.source is None or fit.n_rows > _QUANTILE_ROWS or not fit.model.family.has("unit_deviance"):
+    if (
+        fit.source is None
+        or fit.source.own is not fit.source
+        or fit.n_rows > _QUANTILE_ROWS
+        or not fit.model.family.has("unit_deviance")
+    ):
         return fit.quantiles
     # Rows that were changed since the fit have no residuals of it; the rest of the summary stands.
     with suppress(DataError):

@@ -48,6 +48,11 @@ def score_test(res: Results, added: Any) -> HypothesisTest:
     """See :meth:`jaxglm.results.results.Results.score_test`."""
     _require_likelihood([res], "a score test")
     family, source = res.fit.model.family, res.fit.rows
+    if source.own is not source:
+        raise NotAvailableError(
+            "score_test() takes columns for all rows, but these lie in several processes; fit the longer model and "
+            "use lr_test()"
+        )
     wanted = added if isinstance(added, Mapping) else {family.predictors[0]: added}
     values, names = [np.zeros((source.n_rows, 0))] * len(family.predictors), []
     for predictor, what in wanted.items():

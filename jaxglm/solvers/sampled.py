@@ -121,7 +121,7 @@ def solve(
         return None
     if sample is None:
         few = rows_of(source, model)
-        sample = None if few is None else fit_rows(few, model, curvature, precision)
+        sample = None if few is None else agreed(source, fit_rows(few, model, curvature, precision))
     if sample is None:
         return None
     run = _Run(source, model, kind, tol, sample, precision)
@@ -177,6 +177,11 @@ def fit_rows(few: Source, model: Model, curvature: str, precision: Precision, do
     else:
         pivot = float(np.min(np.diagonal(solved.expected.lower) ** 2))
     return Sampled(solved.theta, whole, pivot, facts, solved.expected)
+
+
+def agreed(source: Source, sample: Sampled | None) -> Sampled | None:
+    """The same numbers in all processes that hold rows, whose sums over the sample may have come from other threads."""
+    return None if sample is None else Sampled(*source.hosts.agreed(tuple(sample)))
 
 
 def _updated(state: State, gradient: np.ndarray) -> np.ndarray:

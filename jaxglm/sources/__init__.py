@@ -2,15 +2,18 @@
 
 from jaxglm.sources.arrays import ArraySource
 from jaxglm.sources.base import Source, block_rows, bucket, chunk_rows, reduce_rows
-from jaxglm.sources.mesh import MeshSource
+from jaxglm.sources.hosts import HostsSource, first_row, without_rows
+from jaxglm.sources.mesh import MeshSource, MeshStream
 from jaxglm.sources.recorded import Journal, Recorded
 from jaxglm.sources.storage import Window, plain
 from jaxglm.sources.stream import StreamSource
 
 __all__ = [
     "ArraySource",
+    "HostsSource",
     "Journal",
     "MeshSource",
+    "MeshStream",
     "Recorded",
     "Source",
     "StreamSource",
@@ -18,6 +21,8 @@ __all__ = [
     "block_rows",
     "bucket",
     "chunk_rows",
+    "first_row",
     "plain",
     "reduce_rows",
+    "without_rows",
 ]

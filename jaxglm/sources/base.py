@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxglm.hosts import ALONE, Hosts
 from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
 from jaxglm.precision import Tiered, aligned_empty, host, in_threads, threads
 from jaxglm.progress import begin_pass
@@ -80,6 +81,14 @@ class Source(ABC):
     def condensed(self, model: Model) -> tuple[Source, Model]:
         """A source and a model that give the same sums for less work; these very two where there are none."""
         return self, model
+
+    @property
+    def own(self) -> Source:
+        """The rows of this process, where others hold further ones; else all."""
+        return self
+
+    #: The processes that hold rows of it; those make every pass together.
+    hosts: Hosts = ALONE
 
     #: Whether some of the memory that is read belongs to the user, who may change it.
     aliased: bool = False
@@ -160,8 +169,8 @@ def reduce_rows(
     return jax.lax.fori_loop(0, n_blocks, body, total)
 
 
-def _add_chunk(kernel: Kernel, model: Model, point: Any, rows: Rows, count: jax.Array, block: int, total: Any) -> Any:
-    """Value of one chunk combined with those before it."""
+def add_chunk(kernel: Kernel, model: Model, point: Any, rows: Rows, count: jax.Array, block: int, total: Any) -> Any:
+    """Traceable: value of one chunk combined with those before it."""
     if kernel.scatters:
         return reduce_rows(kernel, model, point, rows, block, count, total)
     return kernel.combine(total, reduce_rows(kernel, model, point, rows, block, count))
@@ -172,8 +181,8 @@ def _map_chunk(kernel: Kernel, model: Model, point: Any, rows: Rows) -> Any:
     return kernel.map(model, point, plain(rows))
 
 
-def _map_blocks(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
-    """Row values of one chunk, a block at a time, so that temporaries stay in cache."""
+def map_blocks(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
+    """Traceable: row values of one chunk, a block at a time, so that temporaries stay in cache."""
     m, block = rows.y.shape[0], block_rows(model, rows)
     if block >= m:
         return kernel.map(model, point, plain(rows))
@@ -182,16 +191,25 @@ def _map_blocks(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
 
 
 _whole = Tiered(reduce_rows, static_argnums=(0, 4))
-_add = jax.jit(_add_chunk, static_argnums=(0, 5), donate_argnums=6)
-_map = Tiered(_map_blocks, static_argnums=0)
+_adding = Tiered(add_chunk, static_argnums=(0, 5), donate_argnums=6)
+_map = Tiered(map_blocks, static_argnums=0)
 _shape = jax.jit(_map_chunk, static_argnums=0)
 _finish_there = jax.jit(lambda kernel, model, value: kernel.finish(model, value), static_argnums=0)
 _combine_there = jax.jit(lambda kernel, a, b: kernel.combine(a, b), static_argnums=0, donate_argnums=1)
 
 
+def zero_of(kernel: Kernel, model: Model, point: Any, rows: Rows) -> Any:
+    """The neutral element of a kernel's values; shapes come from a trace that is kept, so no pass makes another."""
+    return kernel.zero(_shape.eval_shape(kernel, model, point, rows))
+
+
 def _little(rows: Rows) -> bool:
     """Whether so few rows are not worth the compiling of fast code."""
     return rows.y.shape[0] <= FEW_ROWS
+
+
+def _add(kernel: Kernel, model: Model, point: Any, rows: Rows, count: jax.Array, block: int, total: Any) -> Any:
+    return (_adding.quick if _little(rows) else _adding)(kernel, model, point, rows, count, block, total)
 
 
 def map_chunk(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
@@ -252,8 +270,7 @@ def add_chunks(
     total, length, block = None, 0, 0
     for rows, count in chunks:
         if total is None:
-            # Shapes come from a trace that is kept, so that no pass makes another.
-            total = kernel.zero(_shape.eval_shape(kernel, model, point, rows))
+            total = zero_of(kernel, model, point, rows)
         if len(rows.y) != length:
             length, block = len(rows.y), block_rows(model, rows)
         total = _add(kernel, model, point, rows, np.int32(count), block, total)

@@ -190,7 +190,7 @@ def test_new_lengths_meet_compiled_code(compiles):
     fit(120)
     assert Counter(compiles) - first == Counter()
     # Nothing but passes over the rows is worth a program.
-    assert set(first) == {"jit(reduce_rows)", "jit(_map_blocks)"}
+    assert set(first) == {"jit(reduce_rows)", "jit(map_blocks)"}
     # Survey, Newton and statistics are three kernels of one function.
     assert first["jit(reduce_rows)"] == 3
     assert not first["jit(_link)"]

@@ -168,7 +168,7 @@ def test_every_kernel_lowers_for_gpus(setting, x64):
     def one_of_many(kernel, point):
         """A chunk of two blocks, added to what came before, as the loop on the host does."""
         zero = kernel.zero(jax.eval_shape(lambda: kernel.map(model, point, rows)))
-        return kernel.finish(model, base._add_chunk(kernel, model, point, rows, jnp.asarray(m - 1), m // 2, zero))
+        return kernel.finish(model, base.add_chunk(kernel, model, point, rows, jnp.asarray(m - 1), m // 2, zero))
 
     for name, (kernel, point) in table(model.layout.n_coefficients).items():
         try:

@@ -134,6 +134,15 @@ EXPECTED = {
         ],
         [],
     ),
+    "multihost.py": (
+        [
+            "process 0: 20,000 rows of 40,000",
+            "process 1: 20,000 rows of 40,000",
+            "Covariance: HC1, expected information",
+            "region[T.south]",
+        ],
+        [],
+    ),
     "thousand_stores.py": (
         [
             "log(price) 998 -3.3492 -2.1421 -1.8201 -1.4833",

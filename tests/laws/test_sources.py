@@ -12,6 +12,7 @@ import jaxglm as jg
 from jaxglm import precision
 from jaxglm.fit import fit_source
 from jaxglm.fitted import Options
+from jaxglm.hosts import ALONE
 from jaxglm.kernels import (
     Added,
     AddedPoint,
@@ -54,7 +55,7 @@ from jaxglm.kernels import (
     Triangle,
     Unsound,
 )
-from jaxglm.sources import ArraySource, MeshSource, StreamSource, base
+from jaxglm.sources import ArraySource, HostsSource, MeshSource, MeshStream, StreamSource, base
 
 #: Sums of 201 terms in another order.
 ROUNDING = 1e-12
@@ -88,10 +89,16 @@ SOURCES = {
     "stream of single rows": (None, stream(64, 1)),
     "stream in chunks of 40": (None, stream(40, 70)),
     "mesh of 4": (None, lambda rows: MeshSource.from_rows(rows, jax.devices())),
-    "mesh of 3": (None, lambda rows: MeshSource.from_rows(rows, jax.devices()[:3])),
+    "mesh of 4 in chunks of 64": (16, lambda rows: MeshSource.from_rows(rows, jax.devices())),
+    "mesh of 3 in chunks of 67": (67, lambda rows: MeshSource.from_rows(rows, jax.devices()[:3])),
+    "sums that could travel": (64, lambda rows: HostsSource(array(rows), ALONE, N)),
+    "stream over a mesh of 2": (
+        None,
+        lambda rows: MeshStream(lambda: pieces(rows, (30, 1, 90)), N, jax.devices()[:2], 33),
+    ),
 }
 #: What a whole fit is run on; the others differ in shapes alone.
-FITTED = ("array in chunks of 64", "stream in chunks of 64", "mesh of 4")
+FITTED = ("array in chunks of 64", "stream in chunks of 64", "mesh of 4 in chunks of 64")
 
 
 def make(name, rows, monkeypatch):
@@ -174,7 +181,7 @@ def evaluate(source, model):
     found = {name: source.reduce(kernel, model, point) for name, (kernel, point) in kernels(p).items()}
     for name in ("triangle", "plain triangle"):
         found[name] = found[name].T @ found[name]
-    found |= {name: source.map_rows(kernel, model, point) for name, (kernel, point) in row_maps(p).items()}
+    found |= {name: source.own.map_rows(kernel, model, point) for name, (kernel, point) in row_maps(p).items()}
     return jax.tree.map(np.asarray, found)
 
 
@@ -246,7 +253,7 @@ def test_values_beside_the_rows_meet_their_own_row_on_every_source(monkeypatch, 
             pairs = source.beside(
                 np.stack([values, values], axis=1), lambda r, v: r._replace(y=v[:, 0], offset=v[:, 1:])
             )
-            eta = pairs.map_rows(Predictors(), model, np.zeros(model.layout.n_coefficients))
+            eta = pairs.own.map_rows(Predictors(), model, np.zeros(model.layout.n_coefficients))
             np.testing.assert_array_equal(eta[:, 0], values, err_msg=name)
 
 

@@ -1,0 +1,65 @@
+"""Sources of rows that lie in several processes, made of what each of them has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+
+from jaxglm import resolve
+from jaxglm.hosts import ALONE
+from jaxglm.intake.base import Taken
+from jaxglm.intake.compact import compact
+from jaxglm.intake.pieces import Pieces
+from jaxglm.intake.shared import whole_tally
+from jaxglm.precision import FLOAT64, Precision
+from jaxglm.sources import HostsSource, Source, first_row, without_rows
+
+
+def source(
+    intake: Any, taken: Taken | Pieces, placed: resolve.Devices, wanted: Precision, make: Callable
+) -> tuple[Any, HostsSource]:
+    """The rows of all processes, of which `taken` are those of this one; `make` makes a source of them."""
+    return (_in_memory if isinstance(taken, Taken) else _streamed)(intake, taken, placed, wanted, make)
+
+
+def _in_memory(
+    intake: Any, taken: Taken, placed: resolve.Devices, wanted: Precision, make: Callable
+) -> tuple[Any, HostsSource]:
+    hosts = placed.hosts
+    hosts.same("the types of the columns", [(a.dtype.name, a.shape[1:]) for a in jax.tree.leaves(taken.rows)])
+    example = first_row(taken.rows, hosts)
+    intake = compact(intake, taken.rows if len(taken.rows.y) else example, wanted, hosts)
+
+    def own() -> Source:
+        if not len(taken.rows.y):
+            return without_rows(intake.keep(replace(taken, rows=example)).rows)
+        return make(intake, taken, replace(placed, hosts=ALONE), FLOAT64)[1]
+
+    return intake, HostsSource.of(hosts.together("placing its rows", own), hosts)
+
+
+def _streamed(
+    intake: Any, pieces: Pieces, placed: resolve.Devices, wanted: Precision, make: Callable
+) -> tuple[Any, HostsSource]:
+    """A pass counts the rows, since every process must know how many all have."""
+    hosts = placed.hosts
+
+    def count() -> Any:
+        found = pieces.example
+        for taken in pieces.taken():
+            found = taken.rows if found is pieces.example and len(taken.rows.y) else found
+        return found
+
+    some = hosts.together("counting its rows", count)
+    pieces.told = whole_tally(pieces.tally, hosts)
+    intake = pieces.intake = compact(intake, some, wanted, hosts)
+
+    def own() -> Source:
+        if not pieces.n_rows:
+            return without_rows(intake.keep(Taken(pieces.example)).rows)
+        return make(intake, pieces, replace(placed, hosts=ALONE), FLOAT64)[1]
+
+    return intake, HostsSource.of(hosts.together("placing its rows", own), hosts)

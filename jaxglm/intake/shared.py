@@ -1,0 +1,92 @@
+"""What is left out of data, and what processes with rows of their own agree on before they fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jaxglm import codec
+from jaxglm.errors import row_count
+from jaxglm.formula import Essence
+from jaxglm.frames import Column, Factor, Numeric, concat_columns
+from jaxglm.frames.scan import Scan, as_scan
+from jaxglm.hosts import Hosts
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Rows that were left out, and what was remarked about the others; tallies of pieces add up.
+
+    Attributes
+    ----------
+    missing : int
+        Rows in which something is missing, and ``by``: for each column in how many.
+    weightless, untried : int
+        Rows of weight 0, and rows of counts without any trial.
+    remarks : tuple of str
+    """
+
+    missing: int = 0
+    by: Mapping[str, int] = field(default_factory=dict)
+    weightless: int = 0
+    untried: int = 0
+    remarks: tuple[str, ...] = ()
+
+    def __add__(self, other: Tally) -> Tally:
+        by = {name: self.by.get(name, 0) + other.by.get(name, 0) for name in (*self.by, *other.by)}
+        remarks = tuple(dict.fromkeys((*self.remarks, *other.remarks)))
+        return Tally(
+            self.missing + other.missing, by, self.weightless + other.weightless, self.untried + other.untried, remarks
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the summary says of it."""
+        found = []
+        if self.weightless:
+            found.append(f"{row_count(self.weightless)} with weight 0 left out.")
+        if self.missing:
+            by = ", ".join(f"{name} ({count:,})" for name, count in self.by.items() if count)
+            found.append(f"{row_count(self.missing)} with missing values dropped: {by}.")
+        found += self.remarks
+        if self.untried:
+            found.append(f"{row_count(self.untried)} without trials left out.")
+        return tuple(found)
+
+
+#: Kinds of objects that they send each other.
+SENT = codec.Table([codec.Kind(kind) for kind in (Numeric, Factor, Essence, Tally)])
+
+
+def own_scan(data: Any, hosts: Hosts) -> Scan | None:
+    """What this process reads: its part of files that all processes name, else what it was given; None for a frame."""
+    scan = hosts.together("opening its data", lambda: as_scan(data))
+    own = None if scan is None else scan.identity
+    if len(set(hosts.gather_bytes((own or "").encode()))) > 1 or own is None:
+        return scan
+    return hosts.together("dealing out the files", lambda: scan.part(hosts.place, hosts.size))
+
+
+def whole_tally(tally: Tally, hosts: Hosts) -> Tally:
+    """What was left out in all processes."""
+    return sum(hosts.gather_values(tally, SENT), Tally())
+
+
+def shared_column(column: Column, hosts: Hosts) -> Column:
+    """A column with every value that any process has where these are levels, else with one number of each process."""
+    if hosts.size == 1:
+        return column
+    sent = column if isinstance(column, Numeric) else column.factor
+    first = np.unique(sent.codes, return_index=True)[1] if isinstance(sent, Factor) else np.arange(sent.n_rows)[:1]
+    return concat_columns(hosts.gather_values(sent.take(first), SENT), "y")
+
+
+def same_constant(found: dict[int, float], rows: int, hosts: Hosts) -> bool:
+    """Whether a column is constant over the rows of all processes; `found` are position and value in those of this."""
+    parts = [json.loads(text) for text in hosts.gather_bytes(json.dumps([rows, list(found.items())]).encode())]
+    common = [{tuple(pair) for pair in pairs} for count, pairs in parts if count]
+    return bool(common and set.intersection(*common))

@@ -1,0 +1,45 @@
+"""Which rows of a matrix can be used, and which of its columns are constants."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jaxglm.errors import DataError
+from jaxglm.frames.scan import piece_rows
+from jaxglm.intake.shared import Tally
+
+
+def complete_rows(matrix, columns, y, extra, mask, missing) -> tuple[np.ndarray | None, Tally]:
+    """Mask of the rows to keep (None for all), and what was dropped."""
+    by = {"y": np.isnan(y), **{name: np.isnan(v) for name, v in extra.items()}}
+    # The sum is not a number if any entry is not; only then is every entry looked at.
+    if matrix.size and not np.isfinite(matrix.sum()):
+        by |= {columns[j]: np.isnan(matrix[:, j]) for j in np.flatnonzero(_holes(matrix))}
+    by = {name: m & mask if mask is not None else m for name, m in by.items()}
+    by = {name: m for name, m in by.items() if m.any()}
+    if not by:
+        return mask, Tally()
+    gone = np.logical_or.reduce(list(by.values()))
+    if missing == "raise":
+        name, where = next(iter(by.items()))
+        raise DataError(
+            f"{name} is missing in row {np.flatnonzero(where)[0]}; use missing='drop' to leave such rows out"
+        )
+    keep = ~gone if mask is None else mask & ~gone
+    return keep, Tally(int(gone.sum()), {name: int(m.sum()) for name, m in by.items()})
+
+
+def _holes(matrix: np.ndarray) -> np.ndarray:
+    """Which columns miss a value, (p,) bool; some rows at a time."""
+    size = piece_rows(8 * matrix.shape[1])
+    return np.logical_or.reduce([np.isnan(matrix[i : i + size]).any(axis=0) for i in range(0, len(matrix), size)])
+
+
+def constants_of(matrix: np.ndarray) -> dict[int, float]:
+    """The columns that have the same nonzero value in every row, and that value."""
+    if not len(matrix):
+        return {}
+    first = matrix[0]
+    head = matrix[: min(len(matrix), 100)]
+    candidates = np.flatnonzero((head == first).all(axis=0) & (first != 0))
+    return {int(j): float(first[j]) for j in candidates if (matrix[:, j] == first[j]).all()}

@@ -1,0 +1,220 @@
+"""Two processes that fit together give what one process with all rows gives."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import jaxglm as jg
+
+pytestmark = pytest.mark.slow
+
+#: Two fits stop within tol standard errors of the optimum, and one more step squares that.
+SAME_FIT = 1e-8
+#: Seconds in which a process notices that the other is gone.
+NOTICED = 10.0
+#: How many of the rows belong to the first process.
+FIRST = 70
+
+
+def frame(n: int = 240) -> pd.DataFrame:
+    rng = np.random.default_rng(7)
+    x, z = rng.normal(size=n), rng.uniform(1.0, 2.0, n)
+    f = rng.choice(list("abc"), n)
+    # Each process has a level that the other lacks.
+    f[:FIRST][f[:FIRST] == "b"] = "a"
+    f[FIRST:][f[FIRST:] == "c"] = "b"
+    y = x + rng.normal(size=n)
+    data = pd.DataFrame({
+        "k": rng.negative_binomial(2.0, 2.0 / (2.0 + np.exp(0.3 + 0.4 * x) * z)).astype(float), "x": x, "z": z, "f": f, "y": y,
+        "firm": rng.integers(0, 12, n), "won": np.where(y > 0, "yes", "no"), "w": rng.uniform(0.5, 2.0, n),
+    })  # fmt: skip
+    # The first process has but one label of the response.
+    data.loc[: FIRST - 1, "won"] = "yes"
+    data.loc[[3, 100], "x"] = np.nan
+    data.loc[5, "w"] = 0.0
+    return data
+
+
+def many(n: int = 40_000) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(n, 3))
+    return X, (rng.random(n) < 1 / (1 + np.exp(0.5 - X[:, 0]))).astype(float)
+
+
+DATA = frame()
+
+
+def part_of(values, process: int | None, first: int):
+    """The rows of a process, of which the first one has some; all for None."""
+    return values[slice(None) if process is None else slice(first) if process == 0 else slice(first, None)]
+
+
+def cases(process: int | None, devices, folder: str) -> dict:
+    """name: maker of a fit, of the rows of a process; all name the same folder."""
+    data = part_of(DATA, process, FIRST)
+    late = part_of(DATA, process, 0)
+    X, y = (part_of(a, process, 15_000) for a in many())
+
+    def pieces():
+        # The second process has fewer of them, one without rows that can be used.
+        return iter([data.iloc[:0], data] if process == 1 else [data.iloc[:20], data.iloc[20:25], data.iloc[25:]])
+
+    return {
+        "frame": lambda: jg.glm("k ~ x * f", data, family="poisson", exposure="z", var_weights="w", devices=devices),
+        "labels": lambda: jg.fit(data[["z"]], data["won"], family="binomial", devices=devices),
+        "stream": lambda: jg.glm("k ~ scale(x) + f", pieces, family="negative_binomial", devices=devices),
+        "rows in one process": lambda: jg.glm("y ~ x + f", late, precision="mixed", devices=devices),
+        "files": lambda: jg.glm("y ~ z + f", f"{folder}/*.parquet", devices=devices, cov=jg.Cluster("firm")),
+        "from a sample": lambda: jg.fit(X, y, family="binomial", devices=devices),
+    }
+
+
+def figures(res) -> dict:
+    return {
+        "names": list(map(str, res.params.index)), "params": list(res.params), "bse": list(res.bse),
+        "sums": [res.llf, res.deviance, res.null_deviance, res.pearson_chi2, res.nobs, res.df_resid],
+        "passes": res.n_passes,
+    }  # fmt: skip
+
+
+def asked(res) -> dict:
+    """What takes further passes over the rows."""
+    return {
+        "drop1": res.drop1().to_numpy().tolist(),
+        "profile": res.conf_int(method="profile").to_numpy().tolist(),
+        "HC3": list(res.with_cov("HC3").bse),
+        "clusters": list(res.with_cov(jg.Cluster("f", "firm", fix=True)).bse),
+    }
+
+
+def errors(process: int) -> dict:
+    """name: what is raised where one process fails, or the two differ."""
+    data = part_of(DATA.dropna(), process, FIRST)
+    bad = data.assign(k=np.where(np.arange(len(data)) == 4, -1.0, data["k"])) if process else data
+    res = jg.glm("k ~ x", data, family="poisson", devices="all")
+    calls = {
+        "bad row": lambda: jg.glm("k ~ x", bad, family="poisson", devices="all"),
+        "missing column": lambda: jg.glm(
+            "k ~ x", data if process else data.drop(columns="x"), family="poisson", devices="all"
+        ),
+        "other columns": lambda: jg.fit(data[["x", "z"]].iloc[:, : 2 - process], data["k"], devices="all"),
+        "other calls": lambda: res.with_cov("HC0") if process else res.drop1(),
+        "order": lambda: res.with_cov(jg.HAC(2)),
+        "all rows": res.diagnose,
+        "end": lambda: os._exit(0) if process else res.with_cov("HC0"),
+    }
+    found = {}
+    for name, call in calls.items():
+        start = time.perf_counter()
+        with pytest.raises(jg.errors.JaxglmError) as caught:
+            if name == "end" and process:
+                print(json.dumps(found), flush=True)
+            call()
+        found[name] = [type(caught.value).__name__, str(caught.value), time.perf_counter() - start]
+    return found
+
+
+def main(process: int, port: str, folder: str) -> None:
+    """What one of the two processes does."""
+    import jax
+
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(f"127.0.0.1:{port}", 2, process)
+    found = {}
+    for name, fit in cases(process, "all", folder).items():
+        res = fit()
+        found[name] = figures(res)
+        if name == "frame":
+            own = [list(res.fittedvalues), list(res.resid("pearson")), list(res.influence().frame()["hat"])]
+            found[name] |= {"own": own, "summary": str(res.summary())}
+            found[name] |= asked(res)
+    print(json.dumps(found), flush=True)
+    print(json.dumps(errors(process)), flush=True)
+    # Whoever is left would wait for the other at the end.
+    os._exit(0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> str:
+    """Files with several row groups."""
+    made = tmp_path_factory.mktemp("files")
+    for k, part in enumerate((DATA.iloc[:90], DATA.iloc[90:])):
+        part.to_parquet(made / f"{k}.parquet", row_group_size=40)
+    return str(made)
+
+
+@pytest.fixture(scope="module")
+def processes(folder) -> list[tuple[dict, dict]]:
+    """What two processes found, and their errors."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    env = {**os.environ, "PYTHONPATH": str(Path(jg.__file__).parents[1]), "XLA_FLAGS": ""}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen([sys.executable, __file__, str(k), port, folder], env=env, **pipes) for k in range(2)]
+    try:
+        ended = [p.communicate(timeout=200) for p in started]
+    finally:
+        for p in started:
+            p.kill()
+    for p, (_, said) in zip(started, ended, strict=True):
+        assert p.returncode == 0, said[-4000:]
+    return [tuple(json.loads(line) for line in out.splitlines() if line.startswith("{")) for out, _ in ended]
+
+
+@pytest.mark.parametrize("name", cases(None, None, ""))
+def test_two_processes_equal_one(name, processes, folder):
+    one, other = (found[name] for found, _ in processes)
+    own = [found.pop("own", None) for found in (one, other)]
+    # Whatever is not of single rows is the same to the last bit.
+    assert one == other
+    res = cases(None, None, folder)[name]()
+    want = figures(res)
+    assert one["names"] == want["names"]
+    for figure in ("params", "bse", "sums"):
+        # float32 columns are centered by the rows of one process.
+        close = 1e-6 if "one process" in name else SAME_FIT
+        np.testing.assert_allclose(one[figure], want[figure], rtol=close, atol=1e-9, err_msg=figure)
+    if name == "from a sample":
+        assert "closing" in one["passes"]
+    if name == "frame":
+        measures = (res.fittedvalues, res.resid("pearson"), res.influence().frame()["hat"])
+        for k, values in enumerate(measures):
+            joined = own[0][k] + own[1][k]
+            np.testing.assert_allclose(joined, values, rtol=1e-6, atol=1e-8)
+        for figure, values in asked(res).items():
+            np.testing.assert_allclose(one[figure], values, rtol=1e-6, atol=1e-8, err_msg=figure)
+        assert "weight 0 left out" in one["summary"] and "2 rows with missing values dropped" in one["summary"]
+
+
+@pytest.mark.parametrize(
+    ("name", "process", "error", "words"),
+    [
+        ("bad row", 1, "DataError", ("poisson", "-1", "row 4")),
+        ("bad row", 0, "HostError", ("process 1", "DataError", "-1")),
+        ("missing column", 0, "FormulaError", ("'x'",)),
+        ("missing column", 1, "HostError", ("process 0", "FormulaError", "'x'")),
+        ("other columns", 0, "HostError", ("names of the columns", "process 1")),
+        ("other calls", 1, "HostError", ("same functions", "process 0")),
+        ("order", 0, "NotAvailableError", ("HAC", "HC0")),
+        ("all rows", 1, "NotAvailableError", ("2 processes",)),
+        ("end", 0, "HostError", ("ended",)),
+    ],
+)  # fmt: skip
+def test_errors_end_both_processes(name, process, error, words, processes):
+    found, text, seconds = processes[process][1][name]
+    assert found == error, text
+    assert all(word in text for word in words), text
+    assert seconds < NOTICED
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
