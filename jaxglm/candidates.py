@@ -14,12 +14,13 @@ from jaxglm.api import options_of
 from jaxglm.batched import Batch, Work
 from jaxglm.errors import DataError, InputError, InputTypeError, NotAvailableError, Status
 from jaxglm.fit import fit_source
-from jaxglm.fitted import Fit
+from jaxglm.fitted import Fit, Options
 from jaxglm.groups import fit_groups
 from jaxglm.inference import candidates as tests
 from jaxglm.inference import intervals
 from jaxglm.inference.covariance import Estimator
 from jaxglm.intake import ArrayIntake, Beside
+from jaxglm.intake.base import Taken
 from jaxglm.intake.together import as_responses
 from jaxglm.kernels import Model
 from jaxglm.precision import scope
@@ -146,17 +147,23 @@ def fit_candidates(
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
         precision="float64",
     )  # fmt: skip
-    rows = taken.rows._replace(x=_upright(taken.rows.x, len(intake.columns)))
     intake = replace(intake, apart=False)
-    null = Work(
-        rows=rows, segments=Together.of({"y": rows.y[:, None]}), model=Model(family, intake.layout), options=options,
-        estimator=estimator, has_intercept=intake.has_intercept, has_offset=intake.has_offset, natural=intake.natural,
-        name_row=taken.name_row, name_column=lambda j: f"column {as_text(intake.names[j])!r}",
-    )  # fmt: skip
+    null = _without(intake, taken, options, estimator)
     job = _Job(null, added, keys, intake)
     with Bar(len(keys), progress, " candidates") as bar:
         found = {"score": _score, "wald": _wald, "lr": _ratio}[test](job, bar.add)
     return _frame(job, found)
+
+
+def _without(intake: ArrayIntake, taken: Taken, options: Options, estimator: Estimator) -> Work:
+    """The model without candidates."""
+    rows = taken.rows._replace(x=_upright(taken.rows.x, len(intake.columns)))
+    return Work(
+        rows=rows, segments=Together.of({"y": rows.y[:, None]}), model=Model(intake.family, intake.layout),
+        options=options, estimator=estimator, has_intercept=intake.has_intercept, has_offset=intake.has_offset,
+        natural=intake.natural, name_row=taken.name_row,
+        name_column=lambda j: f"column {as_text(intake.names[j])!r}",
+    )  # fmt: skip
 
 
 def _estimator(cov: Any, test: str, beside: Beside) -> Estimator:

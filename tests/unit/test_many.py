@@ -122,7 +122,8 @@ def test_tests_are_those_of_r(name):
     columns = np.column_stack([np.cos(2 * i), i * 7 % 5])
     for test, expected in zip(("score", "lr", "wald"), IN_R[name], strict=True):
         found = jg.fit_candidates(y, np.sin(i)[:, None], columns, name, link="log", test=test)
-        np.testing.assert_allclose(found["pvalue"], expected, rtol=1e-9)
+        # R stops these fits of its own at 1e-8 of the deviance.
+        np.testing.assert_allclose(found["pvalue"], expected, rtol=1e-7)
 
 
 def test_candidates_of_any_type():
