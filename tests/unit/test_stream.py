@@ -386,7 +386,7 @@ def test_progress_says_what_it_needs(monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     with pytest.raises(jg.errors.MissingExtraError, match=r"jaxglm\[progress\]"):
         jg.glm("y ~ x", SMALL, "poisson", progress=True)
-    with pytest.raises(jg.InputError, match="progress must be"):
+    with pytest.raises(jg.errors.InputTypeError, match="progress must be"):
         jg.glm("y ~ x", SMALL, "poisson", progress="yes")
 
 
