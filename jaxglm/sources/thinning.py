@@ -12,7 +12,7 @@ from jaxglm.sources.arrays import ROWS_OF_A_LEVEL
 from jaxglm.sources.storage import row_bytes
 
 #: Most rows that are kept, and most bytes of their design.
-MOST_ROWS, MOST_BYTES = 2**18, 2**26
+MOST_ROWS, MOST_BYTES = 2**18, 2**25
 #: Rows among which one is kept, at least; where that leaves fewer than the second number, down to the third.
 SHARE, FEWEST, LEAST_SHARE = 16, 2**13, 4
 #: Most rows that are kept for the sake of the levels of one factor.
@@ -60,7 +60,9 @@ class Thinning:
         if not self._parts:
             self._most = max(min(self._most, MOST_BYTES // max(row_bytes(rows), 8)), 2)
         places = _chosen(self._seen, self._seen + m, self._joined)
-        self._parts.append((places, _taken(rows, places - self._seen)))
+        # One part without rows is kept, for the structure.
+        if len(places) or not self._parts:
+            self._parts.append((places, _taken(rows, places - self._seen)))
         self._count += len(places)
         self._add_levels(rows)
         self._seen += m
@@ -89,7 +91,7 @@ class Thinning:
         for places, rows in self._parts:
             stay = np.flatnonzero(_place(places >> self._joined, self._joined) == places)
             kept.append((places[stay], _taken(rows, stay)))
-        self._parts = kept
+        self._parts = [part for part in kept if len(part[0])] or kept[:1]
         self._count = sum(len(places) for places, _ in kept)
 
     def _add_levels(self, rows: Rows) -> None:
