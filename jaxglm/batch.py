@@ -15,6 +15,7 @@ from jaxglm.api import options_of
 from jaxglm.batched import Segments, Work
 from jaxglm.errors import ConvergenceWarning, DataError, DataWarning, InputTypeError, row_count
 from jaxglm.groups import fit_groups
+from jaxglm.hosts import ALONE, Hosts
 from jaxglm.intake import Beside, FormulaIntake
 from jaxglm.intake.base import Taken
 from jaxglm.kernels import Model
@@ -179,10 +180,10 @@ class Codes:
     def __init__(self, codes: Callable[[Any, str], np.ndarray]):
         self._codes, self._known = codes, {}
 
-    def __call__(self, value: Any, what: str) -> np.ndarray:
+    def __call__(self, value: Any, what: str, hosts: Hosts = ALONE) -> np.ndarray:
         # An estimator keeps the values that it has, so none gets the id of another.
         if id(value) not in self._known:
-            self._known[id(value)] = self._codes(value, what)
+            self._known[id(value)] = self._codes(value, what, hosts)
         return self._known[id(value)]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxglm.design import Layout
 from jaxglm.errors import Status
 from jaxglm.fitted import Options
+from jaxglm.hosts import ALONE
 from jaxglm.inference.covariance import Codes, Estimator
 from jaxglm.kernels import Model, Rows
 from jaxglm.together import Added, Together
@@ -213,4 +214,4 @@ class Work:
         if not self.estimator.reads_beside:
             return None
         places = self.segments.rows(group)
-        return self.estimator.learn(lambda value, what: self.codes(value, what)[places])
+        return self.estimator.learn(lambda value, what, _: self.codes(value, what)[places], ALONE)

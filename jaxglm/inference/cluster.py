@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxglm.errors import DataWarning, InputError, InputTypeError
 from jaxglm.fitted import Fit
-from jaxglm.hosts import Hosts
+from jaxglm.hosts import ALONE, Hosts
 from jaxglm.inference.covariance import Codes, Diagonals, Estimator, sandwich
 from jaxglm.kernels import ClusterMeat
 from jaxglm.precision import host
@@ -122,7 +122,7 @@ class Cluster(Estimator):
         return Clustered(tuple((f"set {k}", (-1) ** (len(chosen) + 1)) for k, chosen in enumerate(subsets(self.by))))
 
     def sets(self, codes: Codes) -> tuple[np.ndarray, ...]:
-        return tuple(_crossed(chosen).codes for chosen in subsets(self.learn(codes)))
+        return tuple(_crossed(chosen, ALONE).codes for chosen in subsets(self.learn(codes, ALONE)))
 
     def variances(self, diagonals: Diagonals) -> np.ndarray | None:
         if self.fix and len(self.by) > 1:

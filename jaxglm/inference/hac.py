@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxglm.errors import DataError, InputError, InputTypeError
 from jaxglm.fitted import Fit
-from jaxglm.hosts import Hosts
+from jaxglm.hosts import ALONE, Hosts
 from jaxglm.inference.covariance import Codes, Estimator, sandwich
 from jaxglm.kernels import Scores
 
@@ -101,7 +101,7 @@ class HAC(Estimator):
 
     def sets(self, codes: Codes) -> tuple[np.ndarray, ...]:
         if self.time is not None:
-            codes(self.time, "time")
+            codes(self.time, "time", ALONE)
         return ()
 
     def matrix(self, fit: Fit, bread: np.ndarray, beside: np.ndarray | None) -> np.ndarray:
