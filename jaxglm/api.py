@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxglm import apart, resolve
-from jaxglm.checkpoint import recorded
-from jaxglm.errors import (
-    AliasWarning,
-    ConvergenceWarning,
-    DataWarning,
-    FitError,
-    InputTypeError,
-    SeparationError,
-    SeparationWarning,
-    Status,
-)
+from jaxglm import resolve
+from jaxglm.errors import InputTypeError
 from jaxglm.fit import fit_source
-from jaxglm.fitted import Fit
 from jaxglm.frames.scan import as_scan
 from jaxglm.hosts import Hosts
 from jaxglm.inference.covariance import Estimator, covariance, read_beside
@@ -34,11 +23,18 @@ from jaxglm.intake.compact import compact
 from jaxglm.intake.mapped import MappedRows
 from jaxglm.intake.pieces import Pieces
 from jaxglm.kernels import Model
+from jaxglm.lazy import parts
 from jaxglm.precision import Precision, scope
 from jaxglm.progress import shown
 from jaxglm.results import Results
-from jaxglm.results.labels import Labels, aliased, as_text, separated
+from jaxglm.results.labels import Labels, as_text
+from jaxglm.results.report import report
 from jaxglm.sources import ArraySource, MeshSource, MeshStream, Source, StreamSource
+
+if TYPE_CHECKING:
+    from jaxglm import apart, checkpoint
+else:
+    apart, checkpoint = parts("jaxglm", "apart", "checkpoint")
 
 
 def glm(
@@ -354,7 +350,8 @@ def _run(
     said = {
         "the coefficients": names, "the formula": formula, "the response": response, "weights": intake.beside.weights,
     }  # fmt: skip
-    with recorded(source, behavior.checkpoint, model, options, said) as rows:
+    path = behavior.checkpoint
+    with nullcontext(source) if path is None else checkpoint.recorded(source, path, model, options, said) as rows:
         found = fit_source(
             rows, model, options, has_intercept=intake.has_intercept, has_offset=intake.has_offset,
             name_row=taken.name_row, name_column=lambda j: f"column {as_text(names[j])!r}", natural=intake.natural,
@@ -373,26 +370,5 @@ def _run(
     if source.own is not source:
         # Else the process that asks for it first would wait for the others.
         _ = found.llf
-    _report(found, labels, behavior)
+    report(found, labels, behavior.on_separation, behavior.on_failure)
     return Results(found if behavior.keep_data else found.without_source(), labels, made, intake)
-
-
-def _report(found: Fit, labels: Labels, behavior: _Behavior) -> None:
-    """Warn or raise about aliasing, separation and failure."""
-    for name, words in aliased(found, labels):
-        warnings.warn(f"column {name!r} is dropped: it equals {words}", AliasWarning, stacklevel=4)
-    if found.status is Status.SEPARATED:
-        columns = ", ".join(f"{name} ({sign})" for name, sign in separated(found, labels))
-        message = f"{Status.SEPARATED.sentence} Infinite estimates: {columns}."
-        if behavior.on_separation == "raise":
-            raise SeparationError(message)
-        warnings.warn(message, SeparationWarning, stacklevel=4)
-    elif found.status is Status.NO_OVERDISPERSION:
-        warnings.warn(found.status.sentence, DataWarning, stacklevel=4)
-    elif not found.status.converged:
-        message = f"{found.status.name}: {found.status.sentence}"
-        if not found.model.family.has_expected and not found.bread.ok:
-            message += " The likelihood is not curved downward here, so this is no maximum; check the sign of nll."
-        if behavior.on_failure == "raise":
-            raise FitError(message)
-        warnings.warn(message, ConvergenceWarning, stacklevel=4)

@@ -14,16 +14,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxglm import archive
-from jaxglm.codec import Decoder, Encoder, Table
 from jaxglm.errors import HostError
 from jaxglm.precision import scope
+
+if TYPE_CHECKING:
+    from jaxglm.codec import Table
 
 T = TypeVar("T")
 
@@ -153,13 +154,15 @@ class Hosts:
         """A value of each process, made of what the codec knows and the kinds of a table."""
         if self.mesh is None:
             return [value]
-        encode, stream = Encoder(table), BytesIO()
+        from jaxglm import archive, codec
+
+        encode, stream = codec.Encoder(table), BytesIO()
         node = encode(value)
         archive.write(stream, {"format": _FORM, "version": 1, "value": node}, encode.arrays)
         found = []
         for content in self.gather_bytes(stream.getvalue()):
-            manifest, arrays = archive.read(BytesIO(content), _FORM, 1)
-            found.append(Decoder(table, arrays)(manifest["value"]))
+            manifest, arrays = archive.read(BytesIO(content), {_FORM: 1})
+            found.append(codec.Decoder(table, arrays)(manifest["value"]))
         return found
 
     def total(self, values: np.ndarray) -> np.ndarray:

@@ -98,7 +98,7 @@ def fit_many(
     >>> Y = np.array([[1, 9], [2, 6], [2, 7], [5, 3], [6, 2], [9, 2]])
     >>> many = jg.fit_many(X, Y, family="poisson")
     >>> print(many.params.round(3).to_dict("index"))
-    {0: {'Intercept': 0.239, 'x1': 0.399}, 1: {'Intercept': 2.277, 'x1': -0.341}}
+    {0: {'Intercept': 0.148, 'x1': 0.416}, 1: {'Intercept': 2.231, 'x1': -0.32}}
     """
     resolve.refuse_unknown(unknown, options_of(fit_many))
     family = resolve.family(family, link)

@@ -28,7 +28,7 @@ from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.intake.learned import Learned
 from jaxglm.intake.pieces import Pieces
-from jaxglm.intake.shared import SENT, Tally, own_scan, whole_tally
+from jaxglm.intake.shared import Tally, own_scan, sent_kinds, whole_tally
 from jaxglm.kernels import Rows
 from jaxglm.lazy import parts
 from jaxglm.precision import FLOAT64
@@ -134,7 +134,7 @@ class FormulaIntake(Learned):
                     yield (one, extra) if mask is None else (one.take(mask), {k: v[mask] for k, v in extra.items()})
 
         table, found = hosts.together("reading its data", own)
-        whole = grammar.join(hosts.gather_values(found, SENT))
+        whole = grammar.join(hosts.gather_values(found, sent_kinds()))
         specs = whole.learn(texts, functions)
         coded = _encoder(specs[0].response, family)
         intake = cls(specs, named, beside, family, coded, tuple(s.design for s in specs), missing, frames=scan)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxglm import codec
 from jaxglm.errors import row_count
 from jaxglm.formula import Essence
 from jaxglm.frames import Column, Factor, Numeric, concat_columns
 from jaxglm.frames.scan import Scan, as_scan
 from jaxglm.hosts import Hosts
+
+if TYPE_CHECKING:
+    from jaxglm.codec import Table
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,12 @@ class Tally:
         return tuple(found)
 
 
-#: Kinds of objects that they send each other.
-SENT = codec.Table([codec.Kind(kind) for kind in (Numeric, Factor, Essence, Tally)])
+@cache
+def sent_kinds() -> Table:
+    """Kinds of objects that processes send each other."""
+    from jaxglm import codec
+
+    return codec.Table([codec.Kind(kind) for kind in (Numeric, Factor, Essence, Tally)])
 
 
 def own_scan(data: Any, hosts: Hosts) -> Scan | None:
@@ -73,7 +80,7 @@ def own_scan(data: Any, hosts: Hosts) -> Scan | None:
 
 def whole_tally(tally: Tally, hosts: Hosts) -> Tally:
     """What was left out in all processes."""
-    return sum(hosts.gather_values(tally, SENT), Tally())
+    return sum(hosts.gather_values(tally, sent_kinds()), Tally())
 
 
 def shared_column(column: Column, hosts: Hosts) -> Column:
@@ -82,7 +89,7 @@ def shared_column(column: Column, hosts: Hosts) -> Column:
         return column
     sent = column if isinstance(column, Numeric) else column.factor
     first = np.unique(sent.codes, return_index=True)[1] if isinstance(sent, Factor) else np.arange(sent.n_rows)[:1]
-    return concat_columns(hosts.gather_values(sent.take(first), SENT), "y")
+    return concat_columns(hosts.gather_values(sent.take(first), sent_kinds()), "y")
 
 
 def same_constant(found: dict[int, float], rows: int, hosts: Hosts) -> bool:

@@ -98,7 +98,7 @@ class Journal:
 
     def _read(self) -> None:
         try:
-            manifest, arrays = archive.read(self.path, FORM, VERSION)
+            manifest, arrays = archive.read(self.path, {FORM: VERSION})
             facts = {str(name): str(text) for name, text in manifest["facts"].items()}
             self.entries = [
                 Entry(e["what"], [arrays[int(node["array"])] for node in e["point"]], _unpack(e["value"], arrays))

@@ -33,7 +33,6 @@ class Thinning:
     >>> from jaxglm.sources.thinning import Thinning
     >>> thinning = Thinning(most=64)
     >>> for start in range(0, 1000, 100):
-    >>> for start in range(0, 1000, 100):
     ...     y = np.arange(start, start + 100.0)
     ...     thinning.add(Rows(x=((y,),), y=y, freq=np.ones(100)))
     >>> kept = thinning.rows()
