@@ -142,7 +142,9 @@ def test_every_kernel_has_a_point():
         kernel = open_.pop()
         seen.add(type(kernel))
         open_ += kernel.kernels if isinstance(kernel, Joint) else ()
-    missing = sorted(c.__name__ for c in (concrete(Kernel) | concrete(RowMap)) - seen)
+    # What is private stands for any of the others and only leaves out its end.
+    open_to_all = {c for c in concrete(Kernel) | concrete(RowMap) if not c.__name__.startswith("_")}
+    missing = sorted(c.__name__ for c in open_to_all - seen)
     assert not missing, (
         f"add a point for kernel {', '.join(missing)} to kernels(), row_maps() or rare_maps() of "
         f"tests/laws/test_sources.py, or to OF_SOME_FAMILIES of {__name__}"
