@@ -37,7 +37,7 @@ def values(name: str) -> dict[str, np.ndarray]:
         return {"y": y, "eta": eta} | {key: np.asarray(value) for key, value in made.items()}
 
 
-@partial(jax.jit, static_argnames=("phi",))
+@partial(jax.jit, static_argnames=("phi",), compiler_options=precision._QUICKLY)
 def _all(family: Family, y, eta, aux, phi: float) -> dict:
     def logpdf(p):
         return jax.vmap(lambda y, e, a: family.logpdf(y, e, p, a))(y, eta, aux)
