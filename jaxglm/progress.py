@@ -27,7 +27,7 @@ class Bar:
     Parameters
     ----------
     total : int or None
-        Of whatever is counted; None where nobody knows.
+        Of whatever is counted; None where nobody knows, or where it is counted several times.
     wanted : bool or None
     unit : str
         What is counted, with a blank before it.
@@ -44,7 +44,7 @@ class Bar:
         self, total: int | None, wanted: bool | None, unit: str, patience: float | None = None, **options: Any
     ):
         self.total, self.wanted, self.done = total, wanted, 0
-        self._begun, self._bar = time.monotonic(), None
+        self._begun, self._bar, self._goes_on = time.monotonic(), None, total is None
         self._patience = PATIENCE if patience is None else patience
         self._options = {"unit": unit, **options}
         if wanted:
@@ -65,8 +65,9 @@ class Bar:
         self.done += count
         if self._bar is not None:
             self._bar.update(count)
-        elif self.wanted is None and self.done != self.total and time.monotonic() - self._begun > self._patience:
-            self._open()
+        elif self.wanted is None and time.monotonic() - self._begun > self._patience:
+            if self._goes_on or self.done < self.total:
+                self._open()
 
     def restart(self, total: int | None, **words: str) -> None:
         """From zero again; `words` are tqdm's options ``desc`` and ``postfix``."""
