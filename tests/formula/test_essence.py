@@ -8,7 +8,7 @@ import jaxglm as jg
 from jaxglm.codec import Decoder, Encoder
 from jaxglm.formula import Essence, essence_of, join, learn, learn_several
 from jaxglm.frames import read
-from jaxglm.intake.shared import SENT
+from jaxglm.intake.shared import sent_kinds
 
 
 def frame() -> pd.DataFrame:
@@ -49,9 +49,9 @@ def essence(texts, parts) -> Essence:
         made.append(essence_of(texts, pieces, functions=None, missing="drop"))
     sent = []
     for one in made:
-        encode = Encoder(SENT)
+        encode = Encoder(sent_kinds())
         node = encode(one)
-        sent.append(Decoder(SENT, encode.arrays)(node))
+        sent.append(Decoder(sent_kinds(), encode.arrays)(node))
     return join(sent)
 
 
