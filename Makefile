@@ -1,5 +1,6 @@
 # make demo    install into .venv and run the example
 # make test    everything that must hold before a change is merged
+# make test-all  the same with some slow cases whose laws faster ones hold as well
 # make bench   timings beside other libraries, written to docs/benchmarks.*; takes many minutes
 #              SCALE=0.1 takes a tenth of the rows, ONLY=dense,cold some of the scripts: to build/benchmarks then
 # make lint    the checks of `make test` that need no run
@@ -12,7 +13,7 @@ VENV := .venv
 BENCH := .venv-bench
 PIP := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test test-all bench lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/plot.stamp
@@ -24,7 +25,10 @@ lint: $(VENV)/dev.stamp
 	$(VENV)/bin/lint-imports
 
 test: lint
-	$(VENV)/bin/python -m pytest -q -n 2 --durations=10
+	$(VENV)/bin/python -m pytest -q -n 2 --dist worksteal --durations=10 -m "not extra"
+
+test-all: lint
+	$(VENV)/bin/python -m pytest -q -n 2 --dist worksteal --durations=10
 
 # An environment of its own: some of the peers need older libraries.
 bench: $(BENCH)/bench.stamp
