@@ -117,15 +117,15 @@ def records(scale: float = 1.0, repeats: int = 3) -> Iterator[Record]:
         case = partial(Record, n=n, p=COLUMNS, peer="glum")
         same = case(
             name=f"insurance.{name}.glum_errors",
-            what=what,
-            floor=4.0,
-            note="the same work: from the same formula and categorical columns, with standard errors "
+            what=f"{what}, the same work",
+            note="from the same formula and categorical columns, with standard errors "
             "(store_covariance_matrix=True, robust=False, expected_information=True), gradient_tol=1e-8",
         )
         yield harness.race(same, ours, partial(glum_whole_fit, *theirs), repeats)
         less = case(
             name=f"insurance.{name}.glum",
-            what=f"{what}, less work in glum",
+            what=what,
+            floor=4.0,
             note="from categorical columns (tabmat), drop_first, gradient_tol=1e-8; no formula, no standard errors",
         )
         yield harness.race(less, ours, partial(glum_fit, *theirs), repeats)

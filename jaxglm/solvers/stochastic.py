@@ -62,9 +62,8 @@ class Stochastic:
     given up, a note in the summary says so, and the exact solve begins by itself.
 
     When it pays: gradients spare passes with X'WX, of which two are left. So do exact steps that begin at a sample of
-    rows in memory: there 1e7 rows of 20 columns (Poisson, one core) take 8.8 s, with ``solver="auto"`` 8.6 s. On a
-    stream of 1e6 such rows of which no sample is at hand it was 4.5 s against 5.6 s, with "lbfgs" 4.5 s too. Take
-    "auto" unless the rows come as a stream that is slow to read, or a fit takes many steps from its start.
+    rows in memory: there 1e7 rows of 20 columns (Poisson, one core) take 8.8 s, with ``solver="auto"`` 8.6 s. Take
+    "auto" unless the rows come as a stream that is slow to read and a fit takes many steps from its start.
 
     Examples
     --------
