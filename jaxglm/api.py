@@ -80,7 +80,8 @@ def glm(
         pandas, polars, pyarrow, or a dict of arrays. What follows is read anew at every pass, so that its rows never
         have to fit in memory together: Parquet files by path, glob or folder, or with options by
         :func:`jaxglm.scan_parquet`; a pyarrow Dataset; a polars LazyFrame; a DuckDB relation; a callable that returns
-        an iterator of frames. They must give the same rows in the same order each time.
+        an iterator of frames. They must give the same rows in the same order each time. They are read in a thread of
+        their own: a callable must open what belongs to one thread, such as an sqlite3 connection, itself.
     family : str or Family
         "gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "negative_binomial", "quasipoisson",
         "quasibinomial", or an object such as ``jg.Tweedie(power=1.5)`` or one of :func:`jaxglm.custom_family`.
