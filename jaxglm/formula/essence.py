@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 
 from jaxglm.errors import DataError
-from jaxglm.formula import syntax
 from jaxglm.formula.evaluate import Evaluated, evaluate
 from jaxglm.formula.grammar import Expr, columns_of, parse
-from jaxglm.formula.learn import Functions, factors_of, learn, read_formula
-from jaxglm.formula.library import FUNCTIONS
+from jaxglm.formula.learn import Functions, factors_of, learn, learns, read_formula
 from jaxglm.formula.rows import select
 from jaxglm.formula.several import one_sided
 from jaxglm.formula.spec import FormulaSpec
@@ -125,19 +123,11 @@ class _Reader:
         exprs = [e for i, p in enumerate(parsed) for e in (*(p.response if i == 0 else ()), *factors_of(p), *p.offsets)]
         self.exprs = list(dict.fromkeys(exprs))
         self.columns = first.columns
-        self.learning = [e for e in self.exprs if self.learns(e)]
+        self.learning = [e for e in self.exprs if learns(e, functions)]
         self.whole = tuple(dict.fromkeys(n for e in self.learning for n in self.variables(e)))
         named = [n for e in self.exprs for n in self.variables(e)]
         self.some = tuple(n for n in dict.fromkeys([*named, *beside]) if n not in self.whole)
         self.seen: dict[Expr, set] = {}
-
-    def learns(self, expr: Expr) -> bool:
-        """Whether a function in it learns from values."""
-        if expr.code is None:
-            return False
-        calls = syntax.read(expr.code, frozenset(self.functions)).calls
-        names = (syntax.dotted(call.func) for call in calls)
-        return any(FUNCTIONS[n].stateful for n in names if n in FUNCTIONS and n not in self.functions)
 
     def variables(self, expr: Expr) -> tuple[str, ...]:
         return columns_of(expr, self.columns, frozenset(self.functions))

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from jaxglm.errors import DataError, FormulaError
+from jaxglm.formula import syntax
 from jaxglm.formula.build import Built, EvaluatedParts, assemble
 from jaxglm.formula.contrasts import learn_coding, too_few_levels
 from jaxglm.formula.evaluate import Evaluated, evaluate
 from jaxglm.formula.grammar import Expr, Parsed, parse
+from jaxglm.formula.library import FUNCTIONS
 from jaxglm.formula.rank import blocks_of_terms
 from jaxglm.formula.rows import Selection, select
 from jaxglm.formula.spec import FactorSpec, FormulaSpec, OffsetSpec, ResponseSpec, TermSpec
@@ -19,6 +21,15 @@ from jaxglm.formula.values import Coded, Contrast, Matrix, as_factor, describe, 
 from jaxglm.frames import Datetime, Factor, Table
 
 Functions = Mapping[str, Callable[..., Any]]
+
+
+def learns(expr: Expr, functions: Functions) -> bool:
+    """Whether a function in an expression learns from values."""
+    if expr.code is None:
+        return False
+    calls = syntax.read(expr.code, frozenset(functions)).calls
+    names = (syntax.dotted(call.func) for call in calls)
+    return any(FUNCTIONS[n].stateful for n in names if n in FUNCTIONS and n not in functions)
 
 
 def learn(

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from jaxglm.errors import DataError
-from jaxglm.formula import syntax
 from jaxglm.formula.evaluate import Evaluated, evaluate
 from jaxglm.formula.grammar import Expr, Parsed, columns_of
 from jaxglm.formula.learn import (
     Functions,
     categorical_spec,
     factors_of,
+    learns,
     make_spec,
     numerical_spec,
     offset_spec,
@@ -27,7 +27,6 @@ from jaxglm.formula.learn import (
     response_spec,
     used_levels,
 )
-from jaxglm.formula.library import FUNCTIONS
 from jaxglm.formula.rows import Selection, select
 from jaxglm.formula.several import one_sided
 from jaxglm.formula.spec import FactorSpec, FormulaSpec
@@ -177,7 +176,7 @@ class _Collector:
         found = [e for p in parsed for e in (*p.response, *factors_of(p), *p.offsets)]
         self.exprs = list(dict.fromkeys(found))
         self.columns = first.columns
-        self.learning = {e for e in self.exprs if self.learns(e)}
+        self.learning = {e for e in self.exprs if learns(e, functions)}
         needed = [n for e in self.exprs if e in self.learning for n in self.variables(e)]
         self.kept: dict[str, list[Column]] = {n: [] for n in needed}
         self.masks: list[np.ndarray] = []
@@ -185,13 +184,6 @@ class _Collector:
         self.samples: dict[Expr, Evaluated] = {}
         self.n_rows = self.n_used = 0
         self.lost: dict[str, int] = {}
-
-    def learns(self, expr: Expr) -> bool:
-        if expr.code is None:
-            return False
-        calls = syntax.read(expr.code, frozenset(self.functions)).calls
-        names = (syntax.dotted(call.func) for call in calls)
-        return any(FUNCTIONS[n].stateful for n in names if n in FUNCTIONS and n not in self.functions)
 
     def variables(self, expr: Expr) -> tuple[str, ...]:
         return columns_of(expr, self.columns, frozenset(self.functions))
