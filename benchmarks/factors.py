@@ -14,6 +14,7 @@ from pathlib import Path
 import harness
 import numpy as np
 import pandas as pd
+import peers
 from harness import Answer, Record
 
 ROWS = 327_000
@@ -80,8 +81,7 @@ def glum_whole_fit(frame: pd.DataFrame) -> Answer:
         expected_information=True,
     )  # fmt: skip
     model.fit(frame, store_covariance_matrix=True)
-    coefficients = np.concatenate([[model.intercept_], model.coef_])
-    return Answer(coefficients, np.sqrt(np.diag(model.covariance_matrix())))
+    return peers.with_errors(model)
 
 
 def statsmodels_fit(frame: pd.DataFrame) -> Answer:

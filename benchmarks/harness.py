@@ -49,11 +49,14 @@ class Answer:
         Standard errors, where the library makes comparable ones.
     seconds : float, optional
         Time taken as the library's own process saw it; by default the caller's clock counts.
+    own_scale : bool
+        Whether the library's dispersion follows another convention, so that its errors are ours times a number.
     """
 
     coefficients: np.ndarray
     errors: np.ndarray | None = None
     seconds: float | None = None
+    own_scale: bool = False
 
 
 @dataclass(frozen=True)
@@ -224,7 +227,8 @@ def _finish(case: Record, mine: list[float], theirs: list[float], agreement: flo
 def difference(theirs: Answer, ours: Answer) -> float | None:
     """Largest difference of two answers: coefficients in our standard errors, standard errors relative to ours.
 
-    None if there is nothing to compare; coefficients are compared relative to max(1, size) if we have no errors.
+    None if there is nothing to compare; coefficients are compared relative to max(1, size) if we have no errors. Of
+    errors on a scale of their own, the sizes beside one another are compared.
     """
     if not len(ours.coefficients) or not len(theirs.coefficients):
         return None
@@ -233,7 +237,8 @@ def difference(theirs: Answer, ours: Answer) -> float | None:
     unit = np.maximum(np.abs(ours.coefficients), 1.0) if ours.errors is None else ours.errors
     largest = np.max(np.abs(theirs.coefficients - ours.coefficients) / unit)
     if ours.errors is not None and theirs.errors is not None:
-        largest = max(largest, np.max(np.abs(theirs.errors / ours.errors - 1.0)))
+        ratios = theirs.errors / ours.errors
+        largest = max(largest, np.max(np.abs(ratios / (np.median(ratios) if theirs.own_scale else 1.0) - 1.0)))
     # NaN must not pass as small.
     return float("inf") if np.isnan(largest) else float(largest)
 

@@ -13,6 +13,7 @@ from functools import partial
 import harness
 import numpy as np
 import pandas as pd
+import peers
 from harness import Answer, Record
 from insurance_data import FACTORS, SMALLEST, policies
 
@@ -59,7 +60,7 @@ def glum_whole_fit(response: str, frame: pd.DataFrame, family, weights: str | No
         offset=None if weights else np.log(frame["exposure"]),
         store_covariance_matrix=True,
     )
-    return Answer(np.concatenate([[model.intercept_], model.coef_]), np.sqrt(np.diag(model.covariance_matrix())))
+    return peers.with_errors(model)
 
 
 def rustystats_fit(frame) -> Answer:

@@ -27,13 +27,22 @@ def glum(family: str, X: np.ndarray, y: np.ndarray) -> Answer:
 
 
 def glum_errors(family: str, X: np.ndarray, y: np.ndarray) -> Answer:
-    """glum without penalty, with standard errors from the expected information, its fastest way to them."""
+    """glum without penalty, with standard errors from the expected information, its fastest way to them.
+
+    It scales them by a dispersion in every family, Poisson and binomial too.
+    """
     from glum import GeneralizedLinearRegressor
 
     model = GeneralizedLinearRegressor(
         family=family, alpha=0.0, gradient_tol=1e-8, robust=False, expected_information=True
     ).fit(X, y, store_covariance_matrix=True)
-    return Answer(np.concatenate([[model.intercept_], model.coef_]), np.sqrt(np.diag(model.covariance_matrix())))
+    return with_errors(model)
+
+
+def with_errors(model) -> Answer:
+    """Coefficients and standard errors of a fit of glum that stored its covariance matrix."""
+    errors = np.sqrt(np.diag(model.covariance_matrix()))
+    return Answer(np.concatenate([[model.intercept_], model.coef_]), errors, own_scale=True)
 
 
 def statsmodels(family: str, X: np.ndarray, y: np.ndarray) -> Answer:
