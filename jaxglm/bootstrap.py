@@ -14,10 +14,9 @@ from jaxglm.batched import stored
 from jaxglm.errors import DataError, DataWarning, FitError, InputError, InputTypeError, NotAvailableError, Status
 from jaxglm.fit import fit_source
 from jaxglm.fitted import Fit
-from jaxglm.groups import ENOUGH, TURNS, Queue, in_tiles, ladder, lanes_of
+from jaxglm.groups import Queue, Take, in_tiles, ladder, lanes_of
 from jaxglm.inference.simulate import Sampler
 from jaxglm.kernels import Itself, Rows, Scores
-from jaxglm.precision import host
 from jaxglm.solvers.batch import Lane, Task, fit_tile
 from jaxglm.sources import ArraySource
 from jaxglm.sources.base import pad
@@ -182,7 +181,9 @@ def rows_of(fit: Fit) -> Rows:
     source = fit.rows
     if source.read_anew:
         raise NotAvailableError(
-            "bootstrap() refits to rows in memory, but these come in pieces; fit a frame in memory, or a sample of rows"
+            "bootstrap() refits to rows in memory, but these come in pieces; with_cov('HC1'), or jg.Cluster(...) for "
+            "clusters, takes one pass and estimates the standard errors that redrawn rows would show. Or fit a frame "
+            "in memory, such as a sample of the rows"
         )
     rows = source.map_rows(Itself(), fit.model, None)
     return jax.tree.map(stored, rows._replace(codes={}))
@@ -205,32 +206,28 @@ def refit(fit: Fit, rows: Rows, draws: Draws, count: int) -> tuple[Replicates, b
     out = Replicates.empty(count, fit.model.layout.n_coefficients)
     job = _Job(fit, rows, draws, out)
     queue = Queue(lambda done: None)
-    alone: list[int] = []
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         try:
-            if in_tiles(len(rows.y), fit.model.layout.n_coefficients):
-                _by_tiles(job, queue, alone)
-            else:
-                alone.extend(range(count))
+            few = in_tiles(len(rows.y), fit.model.layout.n_coefficients)
+            alone = _by_tiles(job, queue) if few else range(count)
             queue.run([partial(_alone, job, number) for number in sorted(alone)])
         except KeyboardInterrupt:
             queue.stopped = True
     return out, not queue.stopped
 
 
-def _by_tiles(job: _Job, queue: Queue, alone: list[int]) -> None:
+def _by_tiles(job: _Job, queue: Queue) -> list[int]:
+    """Fit replicates side by side; those that have to be fitted alone."""
     length = ladder(len(job.rows.y))
     lanes = lanes_of(length, job.fit.model.layout.n_coefficients + 3)
     shared = pad(job.rows, length)
-    left = np.arange(len(job.out.status))
-    for turns in (TURNS, ENOUGH):
-        task, still = _task(job.fit, turns), []
-        tiles = [left[i : i + lanes] for i in range(0, len(left), lanes)]
-        queue.run([partial(_tile, job, task, shared, alone, still, members, lanes) for members in tiles])
-        left = np.sort(np.concatenate([np.zeros(0, int), *still]))
-        if not len(left) or queue.stopped:
-            return
+
+    def jobs(left, turns, take):
+        task, tiles = _task(job.fit, turns), [left[i : i + lanes] for i in range(0, len(left), lanes)]
+        return [partial(_tile, job, task, shared, take, members, lanes) for members in tiles]
+
+    return queue.in_tiles(np.arange(len(job.out.status)), jobs)
 
 
 def _task(fit: Fit, turns: int) -> Task:
@@ -244,7 +241,7 @@ def _task(fit: Fit, turns: int) -> Task:
     )  # fmt: skip
 
 
-def _tile(job: _Job, task: Task, shared: Rows, alone: list, still: list, members: np.ndarray, lanes: int) -> int:
+def _tile(job: _Job, task: Task, shared: Rows, take: Take, members: np.ndarray, lanes: int) -> int:
     """Fit some replicates side by side; the number of those that are done."""
     name, n = job.draws.name, len(job.rows.y)
     own = np.zeros((lanes, len(shared.y)))
@@ -254,14 +251,9 @@ def _tile(job: _Job, task: Task, shared: Rows, alone: list, still: list, members
         own[:, n:] = own[:, :1]
     own[len(members) :] = own[len(members) - 1]
     axes = Rows(x=None, y=None, freq=None, prior=None, offset=None, aux=None, codes=None)._replace(**{name: 0})
-    found: Lane = fit_tile(job.fit.model, shared._replace(**{name: own}), task, axes)
-    found = jax.tree.map(lambda a: a[: len(members)], host(found))
-    fine = ~(found.hard | found.running)
-    if found.running.any():
-        still.append(members[found.running])
-    alone.extend(members[found.hard].tolist())
-    _put(job, members[fine], jax.tree.map(lambda a: a[fine], found))
-    return int(fine.sum())
+    at, found = take(members, fit_tile(job.fit.model, shared._replace(**{name: own}), task, axes))
+    _put(job, at, found)
+    return len(at)
 
 
 def _put(job: _Job, at: np.ndarray, lane: Lane) -> None:

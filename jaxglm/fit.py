@@ -25,7 +25,7 @@ from jaxglm.kernels import (
     Unsound,
 )
 from jaxglm.precision import host
-from jaxglm.solvers import drive, newton, rank, sampled, starts
+from jaxglm.solvers import drive, newton, sampled, starts
 from jaxglm.solvers.approach import Way, approach
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.rank import Rank
@@ -306,81 +306,22 @@ def with_information(fit: Fit, kind: str) -> Fit:
     return replace(fit, information=kind, informations={**fit.informations, kind: information})
 
 
-def refit(fit: Fit, source: Source, facts: Facts, free: np.ndarray) -> Fit:
-    """The fit of the submodel in which only some coefficients are estimated and the others are 0.
-
-    It is R's way of leaving out terms (columns of the model matrix go, the others stay), on any source and with code
-    that the fit has compiled. Columns that are aliased in the whole model count again where what they depended on is
-    gone. Call it inside :func:`jaxglm.precision.scope`.
+def narrowed(fit: Fit, facts: Facts, solution: drive.Solution, sums: FitSums) -> Fit:
+    """The fit of a submodel to the same rows, from where it was solved, without information or standard errors.
 
     Parameters
     ----------
-    source : Source
-        The rows of the fit.
-    facts : Facts
-        What :func:`jaxglm.solvers.drive.survey` says of them; one survey serves any number of refits.
-    free : (P,) bool
-        Coefficients to estimate; those of all predictors, so that other parameters of a distribution are estimated
-        anew where they are among them.
-
-    Returns
-    -------
-    Fit
-        Without information, hence without standard errors. It starts from the step that the whole fit's information
-        predicts, which leaves three or four passes, and one for the statistics.
-
-    Raises
-    ------
-    FitError
-        No point with a finite likelihood was found. Where nothing at all is estimated (eta = 0) it is no error, and the
-        deviance is NaN.
+    facts : of the rows
+    sums : fit statistics at the solution
     """
-    model, family = fit.model, fit.model.family
-    kept = free[:, None] & free[None, :]
-    narrow = facts._replace(gram=np.where(kept, facts.gram, 0.0), ones=np.where(free, facts.ones, 0.0))
-    found = rank.full(len(free)) if fit.rank.active.all() else drive.decide_rank(source, model, narrow, free)[0]
-    found = Rank(found.active & free, False, {})
-    solution = _resolve(fit, source, narrow, found)
-    theta = solution.theta
-    at = FitPoint(theta, np.zeros(()), np.asarray(1.0))
-    sums = host(source.reduce(Statistics(family.dispersion_known), careful(model, solution.n_passes), at))
+    model, found = fit.model, solution.rank
     if solution.status is Status.NOT_FINITE:
         sums = FitSums(*[np.asarray(np.nan)] * len(sums))
     df_resid = _df_resid(model, facts, found)
     return replace(
-        fit, theta=np.where(found.active, theta, np.nan), rank=found, informations={}, status=solution.status,
+        fit, theta=np.where(found.active, solution.theta, np.nan), rank=found, informations={}, status=solution.status,
         tolerance=solution.tolerance, recession=solution.recession, n_iter=solution.n_iter, meat=None,
         n_passes={k: v for k, v in solution.n_passes.items() if v}, deviance=float(sums.deviance),
-        pearson_chi2=float(sums.pearson), scale=_scale(family, sums, df_resid), held=solution.held, df_resid=df_resid,
-        known_llf=np.nan if fit.options.probability_weights else _llf(family, sums, facts),
+        pearson_chi2=float(sums.pearson), scale=_scale(model.family, sums, df_resid), held=solution.held,
+        df_resid=df_resid, known_llf=np.nan if fit.options.probability_weights else _llf(model.family, sums, facts),
     )  # fmt: skip
-
-
-def _resolve(fit: Fit, source: Source, facts: Facts, found: Rank) -> drive.Solution:
-    """Solve for the active coefficients from near the whole fit, or as if it were new where that leads nowhere."""
-    options = fit.options
-
-    def solve(start):
-        return drive.solve(
-            source, fit.model, facts, found, tol=options.tol, max_iter=options.max_iter, curvature=options.curvature,
-            start=start, want=(), precision=options.precision,
-        )  # fmt: skip
-
-    start = _nearby(fit, found.active)
-    solution = None if start is None else solve(start)
-    if solution is None or not (solution.status.converged or solution.status is Status.SEPARATED):
-        solution = solve(None)
-    if solution.status is Status.NOT_FINITE and found.active.any():
-        raise FitError(f"the model without some of its terms cannot be fitted. {Status.NOT_FINITE.sentence}")
-    return solution
-
-
-def _nearby(fit: Fit, active: np.ndarray) -> np.ndarray | None:
-    """The least of the quadratic with the whole fit's information among points with only `active` coefficients."""
-    if not fit.status.converged or fit.held.any() or not fit.bread.ok:
-        return None
-    gone = fit.active & ~active
-    step = np.where(active & fit.active, fit.bread.matrix() @ np.where(gone, fit.coefficients, 0.0), 0.0)
-    narrow = Information.from_matrix(np.asarray(fit.bread.matrix()), active & fit.active)
-    start = np.where(active, fit.coefficients, 0.0) + np.asarray(narrow.solve(step))
-    return start if np.isfinite(start).all() else None

@@ -36,8 +36,7 @@ WIDE = 96
 #: Padded rows that may be added to save the program of one more shape.
 _FEW = 2**16
 #: Evaluations after which lanes that still run are gathered in tiles of their own.
-TURNS = 12
-ENOUGH = 2**30
+_TURNS, _ENOUGH = 12, 2**30
 #: Rows that small groups are filled up to where they are fitted alone, so that few shapes are compiled.
 _LENGTHS = (512, 4096, 2**15)
 _ENDED = (Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.NO_OVERDISPERSION)
@@ -77,18 +76,13 @@ def fit_groups(work: Work, report: Callable[[int], None] = lambda done: None) ->
     with scope(), np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         try:
-            left, tables = np.flatnonzero(in_lanes), Tables.of(work)
-            for turns in (TURNS, ENOUGH):
+            tables = Tables.of(work)
+
+            def jobs(left, turns, take):
                 task = _task(work, turns)
-                still: list[np.ndarray] = []
-                jobs = [
-                    partial(_tile, work, task, tables, out, alone, still, *tile) for tile in _tiles(work, left, tables)
-                ]
-                queue.run(jobs)
-                left = np.concatenate([np.zeros(0, int), *still])
-                if not len(left) or queue.stopped:
-                    break
-            alone.sort()
+                return [partial(_tile, work, task, tables, out, take, *tile) for tile in _tiles(work, left, tables)]
+
+            alone = sorted(alone + queue.in_tiles(np.flatnonzero(in_lanes), jobs))
             small = [g for g in alone if counts[g] <= _LENGTHS[-1]]
             queue.run([partial(_alone, work, out, g) for g in small])
             for g in alone:
@@ -130,6 +124,34 @@ class Queue:
         workers = min(threads(), max(len(jobs), 1))
         in_threads([partial(work, here), *[partial(work, done.append)] * (workers - 1)])
         here(0)
+
+    def in_tiles(self, lanes: np.ndarray, jobs: Callable[[np.ndarray, int, Take], list]) -> list[int]:
+        """Fit lanes in tiles, and those that take many turns again, in tiles of their own; what has to be fitted alone.
+
+        `jobs` gives those of the tiles for some lanes, the turns that they may take, and what takes their lanes.
+        """
+        alone: list[int] = []
+        for turns in (_TURNS, _ENOUGH):
+            still: list[np.ndarray] = []
+            self.run(jobs(lanes, turns, partial(_take, alone, still)))
+            lanes = np.sort(np.concatenate([np.zeros(0, int), *still]))
+            if not len(lanes) or self.stopped:
+                break
+        return alone
+
+
+#: From the lanes of a tile, by number and with what it found, to those that have ended well.
+Take = Callable[[np.ndarray, Lane], tuple[np.ndarray, Lane]]
+
+
+def _take(alone: list[int], still: list[np.ndarray], members: np.ndarray, found: Lane) -> tuple[np.ndarray, Lane]:
+    """Lanes that have ended well; it is noted which others still run, and which need a slow path."""
+    found = jax.tree.map(lambda a: a[: len(members)], host(found))
+    fine = ~(found.hard | found.running)
+    if found.running.any():
+        still.append(members[found.running])
+    alone.extend(members[found.hard].tolist())
+    return members[fine], jax.tree.map(lambda a: a[fine], found)
 
 
 def _task(work: Work, turns: int) -> Task:
@@ -206,19 +228,13 @@ def ladder(count: int) -> int:
     return next((size * q // 4 for q in (4, 5, 6, 7) if size * q // 4 >= count), 2 * size)
 
 
-def _tile(
-    work: Work, task: Task, tables: Tables, out: Batch, alone: list, still: list, members, lanes: int, length: int
-) -> int:
+def _tile(work: Work, task: Task, tables: Tables, out: Batch, take: Take, members, lanes: int, length: int) -> int:
     """Fit a tile and put away what its lanes found; the number of groups that are done."""
     rows, axes = work.segments.tile(work.rows, members, lanes, length)
     counts = tables.count(rows) if tables.fits[members].all() else None
-    found: Lane = jax.tree.map(lambda a: a[: len(members)], host(fit_tile(work.model, rows, task, axes, counts)))
-    fine = ~(found.hard | found.running)
-    if found.running.any():
-        still.append(members[found.running])
-    alone.extend(members[found.hard].tolist())
-    _put(work, out, members[fine], jax.tree.map(lambda a: a[fine], found))
-    return int(fine.sum())
+    at, found = take(members, fit_tile(work.model, rows, task, axes, counts))
+    _put(work, out, at, found)
+    return len(at)
 
 
 def _put(work: Work, out: Batch, at: np.ndarray, lane: Lane) -> None:

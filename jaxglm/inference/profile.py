@@ -18,9 +18,8 @@ from jaxglm.inference import parameters
 from jaxglm.inference.covariance import Covariance
 from jaxglm.inference.intervals import quantile
 from jaxglm.kernels import Careful
-from jaxglm.kernels.lanes import padded
 from jaxglm.solvers import lanes, newton, separation
-from jaxglm.solvers.lanes import Descent, End, Lane
+from jaxglm.solvers.bounds import Bound, Descent, End
 
 #: How far below its limit the likelihood of a separated fit may be left, in units of the rise at the bounds.
 _ENOUGH = 1e-11
@@ -99,15 +98,16 @@ def _require(fit: Fit, covariance: Covariance) -> None:
         )
 
 
-def _search(fit: Fit, target: float) -> dict[tuple[int, int], Lane | None]:
+def _search(fit: Fit, target: float) -> dict[tuple[int, int], Bound | None]:
     """The lane of each coefficient and side, None where a direction that was proved makes the limit infinite."""
     model, source = fit.model, fit.rows
     # Columns so nearly dependent that rounding of eta would show.
     model = Careful(model.family, model.layout) if "qr" in fit.n_passes else model
     free, wanted = fit.active, np.flatnonzero(fit.active | fit.held)
-    size = min(padded(2 * len(wanted)), lanes.most_lanes(len(free)))
-    base = lanes.descend(source, model, Descent(fit.coefficients, free, _rounding(fit)), size, _ENOUGH * target)
-    found: dict[tuple[int, int], Lane | None] = {}
+    size = lanes.size_of(2 * len(wanted), len(free))
+    base = Descent(fit.coefficients, free, _rounding(fit), _ENOUGH * target)
+    lanes.run([base], source, model, size)
+    found: dict[tuple[int, int], Bound | None] = {}
     for j in map(int, wanted):
         for side in (-1, 1):
             unbounded = _recedes(fit.recession, fit, j, side) or (fit.held[j] and side < 0)
@@ -116,13 +116,13 @@ def _search(fit: Fit, target: float) -> dict[tuple[int, int], Lane | None]:
     return found
 
 
-def _lane(fit: Fit, base: Descent, j: int, side: int, target: float) -> Lane:
+def _lane(fit: Fit, base: Descent, j: int, side: int, target: float) -> Bound:
     """The search for one limit, about to evaluate its first trial."""
     layout, limit = fit.model.layout, fit.model.family.limit
     rms = fit.column_lengths[j] / np.sqrt(fit.n_rows)
     free = fit.active & (np.arange(len(fit.theta)) != j)
     held = fit.held if fit.held.any() and not fit.held[j] else None
-    lane = Lane(
+    lane = Bound(
         base.theta.copy(),
         free,
         base.share,
@@ -156,7 +156,7 @@ def _recedes(direction: np.ndarray | None, fit: Fit, j: int, side: int) -> bool:
     return bool(side * share[j] > _SHARE * np.abs(share).max())
 
 
-def _outcome(fit: Fit, lane: Lane | None, side: int) -> tuple[float, str]:
+def _outcome(fit: Fit, lane: Bound | None, side: int) -> tuple[float, str]:
     """A limit on the scale of the coefficients, and why there is none."""
     if lane is None:
         return side * np.inf, ""

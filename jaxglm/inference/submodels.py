@@ -6,6 +6,7 @@ gives the numbers of R's ``anova``, ``drop1`` and ``car::Anova``.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,13 +14,13 @@ from functools import cached_property
 import numpy as np
 
 from jaxglm.errors import InputError, Status, near
-from jaxglm.fit import refit
 from jaxglm.fitted import Fit
 from jaxglm.inference import intervals, likelihood
 from jaxglm.inference.covariance import Covariance
 from jaxglm.inference.hypotheses import TESTS, denominator, f_tail, wald_of
-from jaxglm.kernels import Facts, Model, Newton, Point
-from jaxglm.solvers import drive
+from jaxglm.inference.refits import refit
+from jaxglm.kernels import Facts, Model, Newton, Point, Totals
+from jaxglm.solvers import drive, lanes
 from jaxglm.sources import Source
 
 
@@ -61,14 +62,13 @@ class Submodels:
         """What one pass tells of the rows."""
         return drive.survey(self.source, self.fit.model)
 
-    def of(self, free: np.ndarray) -> Fit:
-        """The submodel with the coefficients `free` (P,) bool."""
-        if free.all():
-            return self.fit
-        key = free.tobytes()
-        if key not in self.known:
-            self.known[key] = refit(self.fit, self.source, self.facts, free)
-        return self.known[key]
+    def of(self, *sets: np.ndarray) -> list[Fit]:
+        """Submodels by their coefficients (P,) bool; those that are new are fitted side by side."""
+        new = {s.tobytes(): s for s in sets if not s.all() and s.tobytes() not in self.known}
+        if new:
+            fits = refit(self.fit, self.source, self.facts, list(new.values()))
+            self.known.update(zip(new, fits, strict=True))
+        return [self.fit if s.all() else self.known[s.tobytes()] for s in sets]
 
     @property
     def stopped(self) -> list[Status]:
@@ -76,9 +76,13 @@ class Submodels:
         ended = [fit.status for fit in self.known.values() if fit.rank.active.any()]
         return [status for status in ended if not (status.converged or status is Status.SEPARATED)]
 
-    def score(self, small: Fit, large: Fit) -> float:
-        """Score statistic at phi = 1 of a submodel against a larger one."""
-        return score_statistic(self.source, small, small.coefficients, large.rank.active & ~small.held)
+    def scores(self, pairs: Sequence[tuple[Fit, Fit]]) -> list[float]:
+        """Score statistics at phi = 1 of submodels against larger ones."""
+        model = self.fit.model
+        points = [_score_point(small, small.coefficients, model) for small, _ in pairs]
+        size = lanes.size_of(len(points), len(self.fit.theta))
+        totals = lanes.evaluate(self.source, model, Newton(), points, size)
+        return [_score(t, large.rank.active & ~small.held) for t, (small, large) in zip(totals, pairs, strict=True)]
 
 
 def score_statistic(
@@ -89,8 +93,15 @@ def score_statistic(
     The information is the kind that the fit reports (Rao 1948; R takes the expected one). One pass.
     """
     model = fit.model if model is None else model
+    return _score(source.reduce(Newton(), model, _score_point(fit, theta, model)), active)
+
+
+def _score_point(fit: Fit, theta: np.ndarray, model: Model) -> Point:
     observed = fit.information == "observed" or not model.family.has_expected
-    totals = source.reduce(Newton(), model, Point(theta, np.asarray(observed), np.asarray(False), np.asarray(0.0)))
+    return Point(theta, np.asarray(observed), np.asarray(False), np.asarray(0.0))
+
+
+def _score(totals: Totals, active: np.ndarray) -> float:
     factor = drive.factor(totals.information, active)
     score = np.where(active, np.asarray(totals.gradient), 0.0)
     return float(score @ factor.solve(score)) if factor.ok else np.nan
@@ -151,13 +162,16 @@ def tested(row: Row, test: str, amount: float, scale: float, df_denom: float) ->
     return replace(row, statistic=statistic, p_value=p_value)
 
 
-def _gain(models: Submodels, small: Fit, large: Fit, test: str) -> Row:
-    """What a larger submodel of the fit has over a smaller one, with the dispersion of the whole fit."""
-    df = counted(large) - counted(small)
-    gained = max(misfit(small) - misfit(large), 0.0)
-    amount = models.score(small, large) if test == "Rao" and df > 0 else gained
+def _gains(models: Submodels, pairs: Sequence[tuple[Fit, Fit]], test: str) -> list[Row]:
+    """What larger submodels of the fit have over smaller ones, with the dispersion of the whole fit."""
     fit = models.fit
-    return tested(Row(df, gained), test, amount, fit.scale, fit.df_resid)
+    rows = [Row(counted(large) - counted(small), max(misfit(small) - misfit(large), 0.0)) for small, large in pairs]
+    amounts = [row.deviance for row in rows]
+    if test == "Rao":
+        gaining = [i for i, row in enumerate(rows) if row.df > 0]
+        for i, score in zip(gaining, models.scores([pairs[i] for i in gaining]), strict=True):
+            amounts[i] = score
+    return [tested(row, test, amount, fit.scale, fit.df_resid) for row, amount in zip(rows, amounts, strict=True)]
 
 
 def sequential(models: Submodels, terms: Sequence[np.ndarray], test: str) -> list[Row]:
@@ -166,25 +180,18 @@ def sequential(models: Submodels, terms: Sequence[np.ndarray], test: str) -> lis
     `terms` are (P,) bool, one a term; coefficients of none stay in every model.
     """
     free = ~np.logical_or.reduce(terms) if len(terms) else np.ones(len(models.fit.theta), bool)
-    last = models.of(free)
-    rows = [Row(fit=last)]
-    for term in terms:
-        free = free | term
-        fit = models.of(free)
-        row = _gain(models, last, fit, test)
-        rows.append(replace(row, fit=fit))
-        last = fit
-    return rows
+    fits = models.of(*itertools.accumulate(terms, np.logical_or, initial=free))
+    rows = _gains(models, list(itertools.pairwise(fits)), test)
+    return [Row(fit=fits[0]), *(replace(row, fit=fit) for row, fit in zip(rows, fits[1:], strict=True))]
 
 
 def marginal(models: Submodels, terms: Sequence[np.ndarray], above: Sequence[np.ndarray], test: str) -> list[Row]:
     """Type 2: each term added to all others but those that contain it; `above` (P,) bool are the columns of those."""
-    rows = []
-    for term, higher in zip(terms, above, strict=True):
-        without = models.of(~(term | higher))
-        row = _gain(models, without, models.of(~higher), test)
-        rows.append(replace(row, fit=without))
-    return rows
+    pairs = list(zip(terms, above, strict=True))
+    fits = models.of(*(~(term | higher) for term, higher in pairs), *(~higher for _, higher in pairs))
+    small, large = fits[: len(pairs)], fits[len(pairs) :]
+    rows = _gains(models, list(zip(small, large, strict=True)), test)
+    return [replace(row, fit=fit) for row, fit in zip(rows, small, strict=True)]
 
 
 def dropped(models: Submodels, terms: Sequence[np.ndarray], test: str) -> list[Row]:
@@ -195,9 +202,8 @@ def dropped(models: Submodels, terms: Sequence[np.ndarray], test: str) -> list[R
     """
     whole = models.fit
     rows = [Row(fit=whole)]
-    for term in terms:
-        without = models.of(~term)
-        row = _gain(models, without, whole, test)
+    fits = models.of(*(~term for term in terms))
+    for without, row in zip(fits, _gains(models, [(fit, whole) for fit in fits], test), strict=True):
         if test == "F":
             base = whole.deviance / whole.df_resid if whole.df_resid > 0 else np.nan
             row = tested(Row(row.df, row.deviance), test, row.deviance, base, whole.df_resid)

@@ -224,9 +224,7 @@ def _solve_lane(layout: Layout, model: Model, task: Task, data: Data, facts: Fac
     theta = state.theta + jnp.where(state.status == Status.CONVERGED, state.direction, 0.0)
     if family.quadratic:
         theta = theta - _correction(model, data.rows, state, theta)
-    slow = state.status == Status.SUSPECT
-    if family.has("boundary"):
-        slow |= (_is_end(state.status) | (state.status == Status.MAX_ITER)) & (state.rate > 0.2)
+    slow = newton.is_doubtful(state) if family.has("boundary") else state.status == Status.SUSPECT
     return _Ended(state, theta, held, hard, slow)
 
 

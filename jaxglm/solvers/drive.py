@@ -24,10 +24,8 @@ from jaxglm.sources import Source, block_rows, reduce_rows
 
 #: Above this many numbers in the information the loop is driven from the host, which can be interrupted.
 _DEVICE_COEFFICIENTS = 300
-#: Where a parameter whose log is a predictor starts at the least.
-_SMALLEST = -12.0
-#: Mean of such a predictor below which the parameter has vanished.
-_VANISHED = -15.0
+#: Where a parameter whose log is a predictor starts at the least, and its mean below which it has vanished.
+_SMALLEST, _VANISHED = -12.0, -15.0
 #: What rounding of columns to single precision may leave of one that others explain, per row and unit of spread.
 _ROUNDED = 1e-6
 _PLAIN = Newton()
@@ -65,7 +63,7 @@ class Solution:
 
 
 @dataclass
-class _Drive:
+class Drive:
     """One solve in progress: what every stage needs, the count of passes, and what the fit at a family's limit left."""
 
     source: Source
@@ -75,6 +73,13 @@ class _Drive:
     limited: State | None = None
     recession: np.ndarray | None = None
     again: Callable[[], State] | None = None
+
+    @classmethod
+    def of(cls, source, model, facts, active, tol, max_iter, curvature, precision) -> Drive:
+        """For the active coefficients; the rest as in :func:`solve`."""
+        spread = model.layout.spread()[active]
+        single = precision.single and rank.resolution(facts.gram[active][:, active], spread) > rank.SINGLE
+        return cls(source, model, settings_of(model.family, facts, tol, max_iter, curvature, precision, single))
 
     @property
     def kernel(self) -> Newton:
@@ -134,12 +139,7 @@ def solve(
     want : kinds of information to return, "expected", "observed"
     precision : what the rows are kept in
     """
-    if not model.family.has_expected:
-        curvature = "only"
-    spread = model.layout.spread()[found.active]
-    single = precision.single and rank.resolution(facts.gram[found.active][:, found.active], spread) > rank.SINGLE
-    settings = settings_of(model.family, facts, tol, max_iter, curvature, precision, single)
-    drive = _Drive(source, model, settings)
+    drive = Drive.of(source, model, facts, found.active, tol, max_iter, curvature, precision)
     state, held = _begin(drive, facts, found.active, start)
     state, recession = _run(drive, state)
     if drive.again is not None and recession is None and not Status(int(state.status)).converged:
@@ -152,21 +152,22 @@ def solve(
         # The last predictor has left for its limit in every row.
         if float(facts.ones[last] @ np.asarray(state.theta)[last]) < _VANISHED * float(facts.n_rows):
             state, held = _with_status(drive.limited, Status.NO_OVERDISPERSION), last
-    return _finish(drive, state, found, held, facts, recession, want)
+    return finish(drive, state, found, held, facts, recession, want)
 
 
 def settings_of(
     family: Family, facts: Facts, tol: float, max_iter: int, curvature: str, precision: Precision, single: bool
 ) -> Settings:
     """Settings of a solve; `single` for products of columns in single precision."""
+    curvature = "never" if family.is_canonical else curvature if family.has_expected else "only"
     return Settings(
         tol=np.asarray(tol), max_iter=np.asarray(max_iter, np.int32), n_obs=np.asarray(facts.n_obs),
-        known_phi=family.dispersion_known, curvature="never" if family.is_canonical else curvature,
+        known_phi=family.dispersion_known, curvature=curvature,
         quadratic=family.quadratic, row_eps=precision.eps, product_eps=newton.SINGLE_EPS if single else newton.EPS,
     )  # fmt: skip
 
 
-def _begin(drive: _Drive, facts: Facts, active: np.ndarray, start: np.ndarray | None) -> tuple[State, np.ndarray]:
+def _begin(drive: Drive, facts: Facts, active: np.ndarray, start: np.ndarray | None) -> tuple[State, np.ndarray]:
     """The first state, and which coefficients are held where they are (P,)."""
     family, layout, settings = drive.model.family, drive.model.layout, drive.settings
     held, center = np.zeros(len(active), bool), starts.center_of(facts, family.mean_range)
@@ -184,12 +185,12 @@ def _begin(drive: _Drive, facts: Facts, active: np.ndarray, start: np.ndarray | 
     return newton.begin(theta, active, center, settings, not family.quadratic), held
 
 
-def _best_constants(drive: _Drive, facts: Facts) -> list[float]:
+def _best_constants(drive: Drive, facts: Facts) -> list[float]:
     """Constants of all predictors that fit best, for families without starting values; zeros if none are found."""
     k = drive.model.layout.n_predictors
     bare = drive.source.replace(lambda rows: rows._replace(x=((),) * k))
     model = Model(drive.model.family, Layout((Constant(),) * k))
-    small = _Drive(bare, model, replace(drive.settings, tol=np.asarray(1e-4)), drive.passes)
+    small = Drive(bare, model, replace(drive.settings, tol=np.asarray(1e-4)), drive.passes)
     state = newton.begin(np.zeros(k), np.ones(k, bool), 0.0, small.settings, False)
     state = _loop(small, state)
     theta = np.asarray(state.theta)
@@ -197,7 +198,7 @@ def _best_constants(drive: _Drive, facts: Facts) -> list[float]:
 
 
 def _from_limit(
-    drive: _Drive, active: np.ndarray, ones: list[np.ndarray | None], mean: float, center: float
+    drive: Drive, active: np.ndarray, ones: list[np.ndarray | None], mean: float, center: float
 ) -> tuple[State, np.ndarray]:
     """Fit with the last predictor at its limit; then where the whole fit starts, or that the limit is the estimate.
 
@@ -243,7 +244,7 @@ def _with_status(state: State, status: Status) -> State:
     return state._replace(status=np.asarray(status, np.int32))
 
 
-def _run(drive: _Drive, state: State) -> tuple[State, np.ndarray | None]:
+def _run(drive: Drive, state: State) -> tuple[State, np.ndarray | None]:
     """Loop until an end; suspicious ends are looked into and the loop goes on where they prove harmless."""
     n_checks = 0
     loop = _loop
@@ -254,8 +255,7 @@ def _run(drive: _Drive, state: State) -> tuple[State, np.ndarray | None]:
         if status is Status.ILL_CONDITIONED:
             loop = _qr_loop
             continue
-        converged = status in (Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.MAX_ITER)
-        if status is Status.SUSPECT or (converged and float(state.rate) > 0.2):
+        if newton.is_doubtful(state):
             direction = _check_separation(drive, state)
             if direction is not None:
                 return _with_status(state, Status.SEPARATED), direction
@@ -266,13 +266,13 @@ def _run(drive: _Drive, state: State) -> tuple[State, np.ndarray | None]:
         state = _with_status(state, Status.RUNNING)._replace(n_stalled=np.asarray(-4 * 2**n_checks, np.int32))
 
 
-def _check_separation(drive: _Drive, state: State) -> np.ndarray | None:
+def _check_separation(drive: Drive, state: State) -> np.ndarray | None:
     drive.passes["separation"] += 1
     theta, step, active = (np.asarray(a) for a in (state.theta, state.direction, state.active))
     return separation.recession(drive.source, drive.model, theta, step, active)
 
 
-def _loop(drive: _Drive, state: State) -> State:
+def _loop(drive: Drive, state: State) -> State:
     """Run until the status is no longer RUNNING, on the device if the rows are there and few."""
     rows, few = drive.source.resident, drive.model.layout.n_coefficients <= _DEVICE_COEFFICIENTS
     if rows is not None and few and jax.default_backend() != "cpu":
@@ -312,7 +312,7 @@ def device_loop(
     return jax.lax.while_loop(lambda c: c[0].status == Status.RUNNING, body, (state, jnp.zeros((), jnp.int32)))
 
 
-def _qr_loop(drive: _Drive, state: State) -> State:
+def _qr_loop(drive: Drive, state: State) -> State:
     """Fisher steps from a QR factor R of the weighted rows: R'R step = -gradient, the gradient in twice the precision.
 
     Steps are judged as in the normal loop; what replaces the normal equations is only the direction. Relative to
@@ -343,7 +343,7 @@ def refined_step(triangle: jax.Array, gradient: jax.Array, active: jax.Array) ->
     return factor, -factor.solve(jnp.where(active, gradient, 0.0))
 
 
-def _finish(drive: _Drive, state: State, found, held, facts: Facts, recession, want: tuple[str, ...]) -> Solution:
+def finish(drive: Drive, state: State, found, held, facts: Facts, recession, want: tuple[str, ...]) -> Solution:
     """Take the last step, and make the information matrices that are wanted."""
     status = Status(int(state.status))
     theta = np.asarray(state.theta)
@@ -375,7 +375,7 @@ def _finish(drive: _Drive, state: State, found, held, facts: Facts, recession, w
 
 
 def _refine(
-    drive: _Drive, state: State, theta: np.ndarray, status: Status, want: tuple[str, ...]
+    drive: Drive, state: State, theta: np.ndarray, status: Status, want: tuple[str, ...]
 ) -> tuple[np.ndarray, Information | None]:
     """A last step from a gradient in twice the precision, and the information, where rounding would show without it."""
     point = newton.Point(theta, np.asarray(False), np.asarray(False), state.center)

@@ -1,304 +1,130 @@
-"""Many small searches side by side: each asks for totals at a point, one pass over the rows answers all.
+"""Searches side by side over one set of rows: each asks for totals at a point, and a pass answers all of them.
 
-A lane follows the profile of one coefficient, the least negative log-likelihood over all others, out to where it has
-risen by a given amount. Every answer gives a step that moves the coefficient and the others together (Venzon and
-Moolgavkar 1988), here taken on the root of the rise, which is close to linear. A point below the target proves that
-the bound lies further out, whatever the others are; a point above it counts once the others have come to rest.
+What a lane does between its points is the step of a lone solve (:mod:`jaxglm.solvers.newton`), as in the tiles of
+:mod:`jaxglm.solvers.batch`, whose lanes have few rows of their own and a loop on the device. Here the host drives, so
+that the rows may lie anywhere, and lanes that have ended leave at once.
 """
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from jaxglm.kernels import Lanes, Model, Newton, Point, Totals
-from jaxglm.kernels.lanes import TILE, stack
+from jaxglm.errors import Status
+from jaxglm.kernels import Facts, Kernel, Lanes, Model, Newton, Point, Totals
+from jaxglm.kernels.lanes import TILE, padded, stack
 from jaxglm.precision import host
-from jaxglm.solvers.information import Information
+from jaxglm.solvers import drive, newton
+from jaxglm.solvers.drive import Drive, Solution
+from jaxglm.solvers.newton import State
+from jaxglm.solvers.rank import Rank
 from jaxglm.sources import Source
 
 #: Numbers in the matrices of all lanes of one pass.
 _NUMBERS = 2**25
-#: A step to a bound that is shorter than this share of the way leaves an error of about its square.
-_CLOSE = 1e-5
-#: Squared length of the step of the others, in units of the rise, that is no longer followed; its cube is the error.
-_REST = 1e-6
-#: The same, above which the others come first.
-_FIRST = 0.1
-#: Rise above which a trial is too far out to be of use, in units of the target.
-_FAR = 16.0
-#: How much further out a lane goes at most where nothing says how far.
-_STRETCH = 4.0
-#: A rise of less than this share of what is missing, over this many stretches, is flat.
-_FLAT, _N_FLAT = 1e-4, 5
-#: Where log alpha starts that was held at the end of its range until the likelihood rose away from it.
-_RELEASED = -3.0
-_MOST_TURNS = 80
-_MOST_HALVINGS = 25
+_PLAIN = Newton()
 
 
-class End(enum.Enum):
-    """How a lane ended."""
-
-    RUNNING = ""
-    FOUND = "the bound was found"
-    FLAT = "the likelihood is flat out to infinity"
-    EDGE = "the likelihood is not finite before it has fallen far enough (the edge of the valid means)"
-    BETTER = "profiling met a higher likelihood than that of the fit, which is no maximum"
-    LOST = "the fits with the coefficient held fixed did not converge"
-
-
-@dataclass
-class Descent:
-    """Newton steps of some coefficients, damped where the curvature is not positive.
-
-    theta, value, gradient are those of the last accepted point; `free` (P,) says which coefficients move; decrement is
-    g' H^-1 g of the free ones. `share` is the rounding error of nll as a share of its size.
-    """
-
-    theta: np.ndarray
-    free: np.ndarray
-    share: float
-    value: float = np.inf
-    gradient: np.ndarray | None = None
-    matrix: np.ndarray | None = None
-    factor: Information | None = None
-    damping: float = 0.0
-    direction: np.ndarray | None = None
-    decrement: float = 0.0
-    noise: float = 0.0
-    fraction: float = 0.0
-    halvings: int = 0
-    turns: int = 0
-
-    def trial(self) -> np.ndarray:
-        """The point to evaluate."""
-        return self.theta if self.direction is None else self.theta + self.fraction * self.direction
-
-    def _take(self, value: float, totals: Totals) -> None:
-        """Make the trial the accepted point and find the step of the free coefficients from there."""
-        self.theta, self.value = self.trial(), value
-        self.gradient, self.matrix = totals.gradient, totals.information
-        self.noise = self.share * float(totals.size)
-        self._solve()
-
-    def _solve(self) -> None:
-        """Factor and step of the free coefficients at the accepted point."""
-        self.fraction, self.halvings = 1.0, 0
-        # Curvature that has underflowed belongs to a coefficient that has no effect any more.
-        moving = self.free & (np.abs(np.diagonal(self.matrix)) > 0)
-        self.damping = 0.0
-        while True:
-            self.factor = Information.from_matrix(self.matrix, moving, self.damping)
-            if self.factor.ok or self.damping > 1e8:
-                break
-            self.damping = max(10.0 * self.damping, 1e-3)
-        self.direction = -self.factor.solve(np.where(moving, self.gradient, 0.0))
-        self.decrement = float(-self.gradient @ self.direction)
-
-    def descends(self, value: float, totals: Totals) -> bool:
-        """Whether the trial lies low enough to be accepted."""
-        noise = max(self.noise, self.share * float(totals.size))
-        return value <= self.value - 1e-4 * self.fraction * self.decrement + noise
-
-    def receive(self, totals: Totals) -> None:
-        """Accept the trial or halve the step."""
-        self.turns += 1
-        value = float(totals.nll)
-        if finite(totals) and self.descends(value, totals):
-            self._take(value, totals)
-        else:
-            self.fraction, self.halvings = 0.5 * self.fraction, self.halvings + 1
-
-
-@dataclass
-class Lane(Descent):
-    """The search for one bound of one coefficient.
-
-    Attributes
-    ----------
-    place, side : the coefficient, and -1 or +1 for the lower or upper bound
-    base : nll of the fit; values are rises above it
-    target : rise at the bound
-    origin : coefficient in the fit; `way` is the distance from it
-    first : distance of the first trial
-    far : distance before which no likelihood is called flat
-    end : distance at which the coefficient has reached the end of its range, or inf
-    held : coefficients that are at the end of their range as long as the likelihood does not rise away from it
-    """
-
-    place: int = 0
-    side: int = 1
-    base: float = 0.0
-    target: float = 1.0
-    first: float = 1.0
-    far: float = 0.0
-    end: float = np.inf
-    held: np.ndarray | None = None
-    status: End = End.RUNNING
-    inner: float = 0.0
-    outer: float = np.inf
-    bound: float = np.nan
-    moving: bool = False
-    mark: tuple[float, float] = (0.0, 0.0)
-    n_flat: int = 0
-    origin: float = field(init=False)
-
-    def __post_init__(self):
-        self.origin = float(self.theta[self.place])
+class Lane(Protocol):
+    """A search by totals at one point after the other."""
 
     @property
-    def way(self) -> float:
-        """Distance of the accepted point."""
-        return self.side * (float(self.theta[self.place]) - self.origin)
+    def running(self) -> bool:
+        """Whether it wants another point."""
+
+    def trial(self) -> Point:
+        """That point; never a start."""
 
     def receive(self, totals: Totals) -> None:
-        """Accept the trial or shorten the step, then choose the next."""
+        """Take the totals at it, on the host."""
+
+
+@dataclass
+class Iteration:
+    """A Newton iteration as a lane; `turns` counts its points."""
+
+    solve: Drive
+    state: State
+    turns: int = 0
+
+    @property
+    def running(self) -> bool:
+        return int(self.state.status) == Status.RUNNING
+
+    def trial(self) -> Point:
+        return newton.trial(self.state)
+
+    def receive(self, totals: Totals) -> None:
         self.turns += 1
-        rise = float(totals.nll) - self.base
-        sound = finite(totals)
-        if self.moving or np.isinf(self.value):
-            accepted = sound and rise <= _FAR * max(self.target, min(self.value, 1e3 * self.target))
-            shorter = np.clip(np.sqrt(self.target / rise), 0.05, 0.5) if sound else 0.25
-        else:
-            accepted, shorter = sound and self.descends(rise, totals), 0.5
-        if accepted:
-            self._take(rise, totals)
-            self._choose()
-            return
-        self.fraction, self.halvings = self.fraction * float(shorter), self.halvings + 1
-        if self.halvings > _MOST_HALVINGS or self.turns > _MOST_TURNS:
-            self.status = End.LOST if sound else End.EDGE
-
-    def begin(self, fit: Descent, step: float, capped: bool) -> None:
-        """Take the fit as the first point and choose the first trial: where the rise would be the target if quadratic.
-
-        `step` is taken instead where the curvature gives no number, or a longer one though it is `capped`.
-        """
-        self.value, self.gradient, self.matrix, self.noise = 0.0, fit.gradient, fit.matrix, fit.noise
-        self._solve()
-        curve = np.where(self.free, self.matrix[:, self.place], 0.0)
-        curvature = float(self.matrix[self.place, self.place] - curve @ self.factor.solve(curve))
-        first = np.sqrt(2.0 * self.target / curvature) if curvature > 0 else np.inf
-        self.first = float(min(first, step) if capped or np.isinf(first) else first)
-        self._choose()
-
-    def _choose(self) -> None:
-        """The next trial from the accepted point, or the end."""
-        if self.value < -(1e-4 * self.target + self.noise):
-            self.status = End.BETTER
-            return
-        if self._release():
-            return
-        at_rest = self.decrement <= max(_REST * self.target, self.noise)
-        if self.value < self.target:
-            self.inner = max(self.inner, self.way)
-        elif self.damping == 0 and self.decrement <= min(_FIRST * self.target, self.value - self.target):
-            self.outer = min(self.outer, self.way)
-        if self._is_flat(at_rest):
-            self.status = End.FLAT
-            return
-        if self.turns > _MOST_TURNS:
-            self.status = End.LOST
-            return
-        if not at_rest and (self.decrement > _FIRST * self.target or self.damping > 0):
-            self.moving = False
-            return
-        self._move(at_rest and self.damping == 0)
-
-    def _move(self, at_rest: bool) -> None:
-        """The next trial: the coefficient and the others together."""
-        curve = np.where(self.free, self.matrix[:, self.place], 0.0)
-        follow = -self.factor.solve(curve)
-        profile = self.value - 0.5 * self.decrement
-        slope = self.side * float(self.gradient[self.place] + curve @ self.direction)
-        way, root = self.way, np.sqrt(max(profile, 0.0) / self.target)
-        if root > 1e-2 and slope > 0:
-            goal = way + (1.0 - root) * 2.0 * self.target * root / slope
-            if at_rest and abs(goal - way) <= _CLOSE * way:
-                self.bound, self.status = self.origin + self.side * goal, End.FOUND
-                return
-        else:
-            goal = np.inf
-        goal = self._between(goal, way)
-        if self.inner >= self.outer or abs(goal - way) <= 1e-14 * way:
-            # Rounding of the likelihood says no more.
-            self.bound, self.status = self.origin + self.side * way, End.FOUND if at_rest else End.LOST
-            return
-        change = self.side * (goal - way)
-        step = self.direction + change * follow
-        step[self.place] = change
-        self.direction, self.moving = step, True
-
-    def _between(self, goal: float, way: float) -> float:
-        """A goal inside what is known of the bound."""
-        if np.isinf(self.outer):
-            return min(goal, max(_STRETCH * way, self.first), max(self.end, self.inner))
-        slow = self.turns > 20 and self.turns % 3 == 0
-        if slow or not self.inner < goal < self.outer:
-            return 0.5 * (self.inner + self.outer)
-        return goal
-
-    def _is_flat(self, at_rest: bool) -> bool:
-        """Whether the likelihood has stopped falling, or the coefficient is at the end of its range."""
-        if not at_rest or self.value >= self.target or np.isfinite(self.outer):
-            return False
-        if self.way >= self.end:
-            return True
-        way, value = self.mark
-        if self.way >= _STRETCH * way and self.way > 0:
-            still = self.value - value <= _FLAT * (self.target - self.value)
-            self.n_flat = self.n_flat + 1 if still else 0
-            self.mark = (self.way, self.value)
-        return self.n_flat >= _N_FLAT and self.way >= self.far
-
-    def _release(self) -> bool:
-        """Let a coefficient go that is held at the end of its range, where the likelihood now rises away from it."""
-        if self.held is None or not (self.gradient[self.held] < 0).any():
-            return False
-        self.free = self.free | self.held
-        self.direction = np.where(self.held, _RELEASED - self.theta, 0.0)
-        self.held, self.moving, self.fraction = None, True, 1.0
-        return True
+        self.state = newton.advance(self.state, totals, self.solve.settings)
 
 
-def finite(totals: Totals) -> bool:
-    """Whether value, gradient and information are numbers."""
-    return bool(
-        np.isfinite(totals.nll) and np.isfinite(totals.gradient).all() and np.isfinite(totals.information).all()
-    )
+def size_of(count: int, width: int) -> int:
+    """Lanes of one pass, whole tiles, where there are so many of so many coefficients."""
+    return min(padded(count), max(_NUMBERS // width**2 // TILE, 1) * TILE)
 
 
-def most_lanes(width: int) -> int:
-    """Lanes of one pass for so many coefficients, whole tiles."""
-    return max(_NUMBERS // width**2 // TILE, 1) * TILE
-
-
-def run(lanes: list[Lane], source: Source, model: Model, size: int) -> None:
+def run(lanes: Sequence[Lane], source: Source, model: Model, size: int, kernel: Kernel = _PLAIN) -> None:
     """Advance all lanes to their ends; every turn is a pass over the rows for each `size` lanes that still run."""
-    waiting = [lane for lane in lanes if lane.status is End.RUNNING]
-    while waiting:
-        for first in range(0, len(waiting), size):
-            part = waiting[first : first + size]
-            for lane, totals in zip(part, evaluate(source, model, [lane.trial() for lane in part], size), strict=True):
-                lane.receive(totals)
-        waiting = [lane for lane in waiting if lane.status is End.RUNNING]
+    while waiting := [lane for lane in lanes if lane.running]:
+        for lane, totals in zip(
+            waiting, evaluate(source, model, kernel, [lane.trial() for lane in waiting], size), strict=True
+        ):
+            lane.receive(totals)
 
 
-def evaluate(source: Source, model: Model, thetas: list[np.ndarray], size: int) -> list[Totals]:
-    """Totals with the observed information at each point, on the host; one pass."""
-    points = stack([Point(theta, np.asarray(True), None, np.asarray(0.0)) for theta in thetas], size)
-    found = host(source.reduce(Lanes(Newton()), model, points))
-    return [jax.tree.map(lambda a, i=i: a[i], found) for i in range(len(thetas))]
+def evaluate(source: Source, model: Model, kernel: Kernel, points: Sequence[Any], size: int) -> list[Any]:
+    """What an additive kernel gives at each point, on the host; a pass for each `size` of them.
+
+    Where rows need not be read again, a pass for each point costs the same and takes the program of a lone fit.
+    """
+    if not source.read_anew and source.own is source and jax.default_backend() == "cpu":
+        return [host(source.reduce(kernel, model, point)) for point in points]
+    found = []
+    for first in range(0, len(points), size):
+        part = points[first : first + size]
+        values = host(source.reduce(Lanes(kernel), model, stack([_plain(point) for point in part], size)))
+        found += [jax.tree.map(lambda a, i=i: a[i], values) for i in range(len(part))]
+    return found
 
 
-def descend(source: Source, model: Model, lane: Descent, size: int, enough: float) -> Descent:
-    """Newton steps until the next would lower nll by less than `enough` (or rounding); a pass each."""
-    while True:
-        lane.receive(evaluate(source, model, [lane.trial()], size)[0])
-        rest = lane.decrement <= max(enough, lane.noise)
-        if rest or lane.halvings > _MOST_HALVINGS or lane.turns > _MOST_TURNS or np.isinf(lane.value):
-            return lane
+def _plain(point: Any) -> Any:
+    """A point without starting values, which lanes never ask for."""
+    return point._replace(start=None) if isinstance(point, Point) else point
+
+
+def solve(
+    source: Source, model: Model, facts: Sequence[Facts], ranks: Sequence[Rank], begin: Sequence[np.ndarray], **options
+) -> list[Solution | None]:
+    """What :func:`jaxglm.solvers.drive.solve` gives for several sets of active coefficients, by a pass a turn.
+
+    Parameters
+    ----------
+    facts, ranks, begin : for each set; where to begin (P,)
+    options : tol, max_iter, curvature, precision
+
+    Returns
+    -------
+    list
+        None for a set that needs a slow path, so that it has to be solved by itself. No information is made.
+    """
+    if not begin:
+        return []
+    made = []
+    for own, found, theta in zip(facts, ranks, begin, strict=True):
+        one = Drive.of(source, model, own, found.active, **options)
+        state = newton.begin(np.where(found.active, theta, 0.0), found.active, 0.0, one.settings, False)
+        made.append(Iteration(one, state))
+    with np.errstate(all="ignore"):
+        run(made, source, model, size_of(len(made), len(begin[0])), made[0].solve.kernel)
+    solutions: list[Solution | None] = []
+    for lane, own, found in zip(made, facts, ranks, strict=True):
+        lane.solve.passes["newton"] = lane.turns
+        fine = Status(int(lane.state.status)).converged and not newton.is_doubtful(lane.state)
+        held = np.zeros(len(found.active), bool)
+        solutions.append(drive.finish(lane.solve, lane.state, found, held, own, None, ()) if fine else None)
+    return solutions

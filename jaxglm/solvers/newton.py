@@ -41,6 +41,8 @@ _MAX_HALVINGS = 40
 #: Relative rounding of working precision.
 EPS, SINGLE_EPS = float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps)
 _STALL = 4
+#: Rate of shrinking steps above which an end is looked into.
+_SLOW = 0.2
 
 
 @pytree
@@ -155,6 +157,24 @@ def rounding(size: jax.Array, settings: Settings) -> jax.Array:
     return _ROUNDING * eps * size
 
 
+def is_finite(totals: Totals) -> jax.Array:
+    """Whether value, gradient and information are numbers."""
+    xp = namespace(totals.gradient)
+    return xp.isfinite(totals.nll) & xp.all(xp.isfinite(totals.gradient)) & xp.all(xp.isfinite(totals.information))
+
+
+def falls(rise: jax.Array, promised: jax.Array, noise: jax.Array) -> jax.Array:
+    """Whether a value fell by enough of what the slope along its step promised, or by as much as rounding lets see."""
+    return rise <= _ARMIJO * promised + noise
+
+
+def is_doubtful(state: State) -> jax.Array:
+    """Whether an end may be a point on the way along a direction of recession: steps shrink there too, but slowly."""
+    ended = (Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.NO_OVERDISPERSION, Status.MAX_ITER)
+    slow = (sum(state.status == status for status in ended) > 0) & (state.rate > _SLOW)
+    return (state.status == Status.SUSPECT) | slow
+
+
 def advance(
     state: State,
     totals: Totals,
@@ -167,11 +187,11 @@ def advance(
     Where normal equations are too ill-conditioned the caller gives the factor and the direction of the next step.
     """
     xp = namespace(state.theta)
-    finite = xp.isfinite(totals.nll) & xp.all(xp.isfinite(totals.gradient)) & xp.all(xp.isfinite(totals.information))
+    finite = is_finite(totals)
     rise = totals.nll - state.value
     noise = rounding(xp.maximum(totals.size, state.size), settings)
     descends = xp.dot(totals.gradient, state.direction) <= 0
-    enough = rise <= _ARMIJO * state.fraction * state.slope + noise
+    enough = falls(rise, state.fraction * state.slope, noise)
     # A rise that rounding may explain is judged by the slope, which keeps more digits than the value.
     gentle = (rise <= 1e3 * noise) & descends
     accepted = finite & (state.start | enough | gentle)
