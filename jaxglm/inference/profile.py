@@ -48,9 +48,9 @@ def profile(fit: Fit, covariance: Covariance, alpha: float) -> Profile:
 
     The rise of the deviance at a limit is ``scale * quantile**2``, with the quantile of the normal, or of Student's t
     where the dispersion is estimated, as for Wald limits. Parameters such as the negative binomial's alpha are
-    estimated anew with everything else. All limits are searched for together: a turn of all of them is one pass over
-    the rows (one for every 2^25 numbers in 2 P matrices of P x P), and there are about five turns, more where a limit
-    is infinite. Least squares need no pass, since Wald limits are exact there.
+    estimated anew with everything else. All limits are searched for together, in about five turns, more where a limit
+    is infinite; rows that do not lie in memory are read once a turn (once for every 2^25 numbers in 2 P matrices of
+    P x P). Least squares need no pass, since Wald limits are exact there.
 
     Raises
     ------

@@ -59,10 +59,10 @@ class Answers:
     def anova(self, type: int = 1, test: str | None = None) -> pd.DataFrame:
         """Analysis of deviance by term: type 1 (in order, as R's ``anova``) or 2 (as ``car::Anova``).
 
-        Columns `df deviance df_resid resid_deviance statistic p_value`; submodels are fitted for it. `test`: "Chisq",
-        "F" or "Rao"; by default Chisq where the dispersion is known, else F. Where alpha or the like is estimated, each
-        submodel has its own, and resid_deviance is minus twice the log-likelihood. Under a robust covariance these are
-        Wald tests, without deviances.
+        Columns `df deviance df_resid resid_deviance statistic p_value`; submodels are fitted for it, side by side, so
+        that each reading of the data serves all. `test`: "Chisq", "F" or "Rao"; by default Chisq where the dispersion
+        is known, else F. Where alpha or the like is estimated, each submodel has its own, and resid_deviance is minus
+        twice the log-likelihood. Under a robust covariance these are Wald tests, without deviances.
         """
         return tests.anova_of(self, type, test)
 

@@ -7,7 +7,7 @@ that the rows may lie anywhere, and lanes that have ended leave at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -71,25 +71,23 @@ def size_of(count: int, width: int) -> int:
 def run(lanes: Sequence[Lane], source: Source, model: Model, size: int, kernel: Kernel = _PLAIN) -> None:
     """Advance all lanes to their ends; every turn is a pass over the rows for each `size` lanes that still run."""
     while waiting := [lane for lane in lanes if lane.running]:
-        for lane, totals in zip(
-            waiting, evaluate(source, model, kernel, [lane.trial() for lane in waiting], size), strict=True
-        ):
+        found = evaluate(source, model, kernel, [lane.trial() for lane in waiting], size)
+        for lane, totals in zip(waiting, found, strict=True):
             lane.receive(totals)
 
 
-def evaluate(source: Source, model: Model, kernel: Kernel, points: Sequence[Any], size: int) -> list[Any]:
+def evaluate(source: Source, model: Model, kernel: Kernel, points: Sequence[Any], size: int) -> Iterator[Any]:
     """What an additive kernel gives at each point, on the host; a pass for each `size` of them.
 
     Where rows need not be read again, a pass for each point costs the same and takes the program of a lone fit.
     """
     if not source.read_anew and source.own is source and jax.default_backend() == "cpu":
-        return [host(source.reduce(kernel, model, point)) for point in points]
-    found = []
+        yield from (host(source.reduce(kernel, model, point)) for point in points)
+        return
     for first in range(0, len(points), size):
         part = points[first : first + size]
-        values = host(source.reduce(Lanes(kernel), model, stack([_plain(point) for point in part], size)))
-        found += [jax.tree.map(lambda a, i=i: a[i], values) for i in range(len(part))]
-    return found
+        found = host(source.reduce(Lanes(kernel), model, stack([_plain(point) for point in part], size)))
+        yield from (jax.tree.map(lambda a, i=i: a[i], found) for i in range(len(part)))
 
 
 def _plain(point: Any) -> Any:
@@ -119,8 +117,10 @@ def solve(
         one = Drive.of(source, model, own, found.active, **options)
         state = newton.begin(np.where(found.active, theta, 0.0), found.active, 0.0, one.settings, False)
         made.append(Iteration(one, state))
+    # Products in double precision serve those that could do with less.
+    kernel = max((lane.solve.kernel for lane in made), key=lambda kernel: kernel.gram == "full")
     with np.errstate(all="ignore"):
-        run(made, source, model, size_of(len(made), len(begin[0])), made[0].solve.kernel)
+        run(made, source, model, size_of(len(made), len(begin[0])), kernel)
     solutions: list[Solution | None] = []
     for lane, own, found in zip(made, facts, ranks, strict=True):
         lane.solve.passes["newton"] = lane.turns

@@ -162,6 +162,20 @@ def test_streams_give_the_same_tables(plain, test):
     assert stream.score_test(added.to_numpy()).statistic == pytest.approx(plain.score_test("x:z").statistic, rel=1e-9)
 
 
+def test_submodels_share_each_reading_of_the_data():
+    readings = []
+
+    def blocks():
+        readings.append(1)
+        return (SMALL.iloc[i : i + 31] for i in range(0, N, 31))
+
+    res = jg.glm("y ~ x + z + f + x:z", blocks, "poisson")
+    for table, most in ((lambda: res.drop1("Rao"), 8), (lambda: res.anova(), 7), (lambda: res.anova(type=2), 7)):
+        readings.clear()
+        table()
+        assert len(readings) <= most
+
+
 def test_freq_weights_are_repeated_rows():
     weighted = jg.glm("y ~ x + f", SMALL, "quasipoisson", freq_weights="k")
     repeated = jg.glm("y ~ x + f", SMALL.loc[SMALL.index.repeat(SMALL.k)].reset_index(drop=True), "quasipoisson")
