@@ -21,17 +21,15 @@ from jaxglm.families import Family
 from jaxglm.kernels import Facts, FitPoint, FitSums, Model, Newton, Point, Rows, Statistics, Survey
 from jaxglm.kernels.base import total
 from jaxglm.kernels.totals import pearson_terms
-from jaxglm.solvers import newton
+from jaxglm.solvers import newton, starts
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.loops import (
     CHUNK,
     Counts,
     Data,
     Task,
-    center_of,
     curvature_of,
     evaluate,
-    is_any,
     null_model,
     over_counts,
     solve,
@@ -229,7 +227,7 @@ def _solve_lane(layout: Layout, model: Model, task: Task, data: Data, facts: Fac
 
 
 def _is_end(status: jax.Array) -> jax.Array:
-    return is_any(status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.NO_OVERDISPERSION)
+    return newton.is_any(status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.NO_OVERDISPERSION)
 
 
 def _is_separated(model: Model, data: Data, ended: _Ended) -> jax.Array:
@@ -322,7 +320,7 @@ def _sums_by_count(model: Model, task: Task, data: Data, facts: Facts, theta, nu
     """As :class:`~jaxglm.kernels.Statistics`: a row needs `nll` alone, from which others differ by functions of y."""
     family, rows, weight = model.family, data.rows, data.rows.weight
     others = theta[theta.shape[0] + 1 - model.layout.n_predictors :]
-    mean = family.link.link(center_of(facts, family.mean_range))
+    mean = family.link.link(starts.center_of(facts, family.mean_range))
     at, at_null = (jnp.concatenate([one[None], others]) for one in (mean, null))
 
     def of_count(y):

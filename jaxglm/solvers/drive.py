@@ -24,8 +24,6 @@ from jaxglm.sources import Source, block_rows, reduce_rows
 
 #: Above this many numbers in the information the loop is driven from the host, which can be interrupted.
 _DEVICE_COEFFICIENTS = 300
-#: Where a parameter whose log is a predictor starts at the least, and its mean below which it has vanished.
-_SMALLEST, _VANISHED = -12.0, -15.0
 #: What rounding of columns to single precision may leave of one that others explain, per row and unit of spread.
 _ROUNDED = 1e-6
 _PLAIN = Newton()
@@ -150,7 +148,7 @@ def solve(
     if drive.limited is not None and not Status(int(state.status)).converged:
         last = _last(model.layout)
         # The last predictor has left for its limit in every row.
-        if float(facts.ones[last] @ np.asarray(state.theta)[last]) < _VANISHED * float(facts.n_rows):
+        if float(facts.ones[last] @ np.asarray(state.theta)[last]) < starts.VANISHED * float(facts.n_rows):
             state, held = _with_status(drive.limited, Status.NO_OVERDISPERSION), last
     return finish(drive, state, found, held, facts, recession, want)
 
@@ -230,8 +228,8 @@ def _from_limit(
         return newton.begin(np.asarray(held_at_one.theta), active, center, settings, False)
 
     drive.again = again
-    begin = family.limit + np.log1p(max(slope, 0.0) / curvature) if curvature > 0 else 0.0
-    theta = np.where(last, max(begin, _SMALLEST) * one, np.asarray(state.theta))
+    value = starts.beyond(family.limit, np.float64(slope), np.float64(curvature))
+    theta = np.where(last, value * one, np.asarray(state.theta))
     return newton.begin(theta, active, center, settings, False), np.zeros(len(active), bool)
 
 

@@ -15,14 +15,12 @@ from jaxglm.design.base import matmul
 from jaxglm.errors import Status
 from jaxglm.families import Family
 from jaxglm.kernels import Facts, Model, Newton, NullSums, Point, Rows, Totals
-from jaxglm.solvers import newton
+from jaxglm.solvers import newton, starts
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.middles import Middle
 from jaxglm.solvers.newton import Settings, State
 from jaxglm.tree import pytree, static
 
-#: Where a parameter whose log is a predictor starts at the least.
-_SMALLEST = -12.0
 #: Values of counts that are summed over together.
 CHUNK = 32
 #: Evaluations in which a null model ends.
@@ -129,10 +127,6 @@ def curvature_of(family: Family, wanted: str) -> str:
     return "never" if family.is_canonical else wanted
 
 
-def is_any(status: jax.Array, *kinds: Status) -> jax.Array:
-    return jnp.any(jnp.stack([status == kind for kind in kinds]), axis=0)
-
-
 def begin(theta, active, center, settings: Settings) -> State:
     """The state before the first evaluation, which is at given coefficients: lanes make no starting values of rows."""
     empty = newton.begin(np.zeros(theta.shape[0]), np.ones(theta.shape[0], bool), 0.0, settings, False)
@@ -156,7 +150,7 @@ def loop(model: Model, kernel: Newton, data: Data, state: State, settings: Setti
 def solve(layout, model: Model, kernel, task: Task, settings, data: Data, facts, active):
     """The last state, which coefficients are held (P,), and whether it failed where another start might not."""
     family, held, no = model.family, jnp.zeros(active.shape[0], bool), jnp.zeros((), bool)
-    center = center_of(facts, family.mean_range)
+    center = starts.center_of(facts, family.mean_range)
 
     def run(theta):
         return loop(model, kernel, data, begin(theta, active, center, settings), settings, task.turns)
@@ -185,13 +179,12 @@ def _from_limit(model: Model, kernel, task: Task, settings, data: Data, active, 
     rule = replace(settings, curvature=curvature_of(simple.family, task.curvature))
     begun = begin(first[:-width], active[:-width], center, rule)
     limited = loop(simple, Newton(simple.family.has("scoring")), Data(bare, None), begun, rule, task.turns)
-    fine = is_any(limited.status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION)
+    fine = newton.is_any(limited.status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION)
     theta = jnp.concatenate([limited.theta + limited.direction, jnp.zeros(width)]) + family.limit * one
     totals = evaluate(model, kernel, data, Point(theta, jnp.asarray(False), None, center))
     slope, bend = -jnp.dot(one, totals.gradient), jnp.dot(one, matmul(totals.information, one))
     over = fine & (slope > 0) if width == 1 else fine
-    value = family.limit + jnp.log1p(jnp.maximum(slope, 0.0) / jnp.where(bend > 0, bend, 1.0))
-    value = jnp.maximum(jnp.where(bend > 0, value, 0.0), _SMALLEST)
+    value = starts.beyond(family.limit, slope, bend)
     state = begin(jnp.where(at_end, value * one, theta), active, center, settings)
     state = state._replace(status=jnp.where(over, state.status, Status.MAX_ITER).astype(jnp.int32))
     whole = loop(model, kernel, data, state, settings, task.turns)
@@ -203,13 +196,6 @@ def _from_limit(model: Model, kernel, task: Task, settings, data: Data, active, 
     state = jax.tree.map(lambda a, b: jnp.where(over, a, b), whole, ended)
     # Steps of the fit at the limit that shrink slowly are looked into alone.
     return state, at_end & ~over, ~found | (fine & (limited.rate > 0.2))
-
-
-def center_of(facts: Facts, mean_range: str) -> jax.Array:
-    """As :func:`jaxglm.solvers.starts.center_of`."""
-    mean = facts.total / jnp.where(facts.size > 0, facts.size, 1.0)
-    outside = {"positive": mean == 0.0, "unit": (mean == 0.0) | (mean == 1.0)}.get(mean_range, jnp.zeros((), bool))
-    return jnp.where(outside, (facts.total + 0.5) / (facts.size + 1.0), mean)
 
 
 def _ones(layout: Layout, facts: Facts, active) -> tuple[list[jax.Array], list[jax.Array]]:
@@ -264,9 +250,9 @@ def null_model(layout: Layout, model: Model, task: Task, settings, rows, facts, 
     empty = jnp.zeros((m, 0))
     bare = rows._replace(x=((),) + (empty,) * (k - 1), offset=offset)
     constant = Model(family, Layout((Constant(),) + (Dense(0),) * (k - 1)))
-    center = center_of(facts, family.mean_range)
+    center = starts.center_of(facts, family.mean_range)
     start = family.link.link(center) if family.has("start") else jnp.zeros(())
     begun = begin(start[None], jnp.ones(1, bool), center, settings)
     state = loop(constant, Newton(family.has("scoring")), Data(bare, None), begun, settings, _NULL_TURNS)
-    fine = is_any(state.status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION)
+    fine = newton.is_any(state.status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION)
     return (state.theta + jnp.where(state.status == Status.CONVERGED, state.direction, 0.0))[0], fine

@@ -168,11 +168,15 @@ def falls(rise: jax.Array, promised: jax.Array, noise: jax.Array) -> jax.Array:
     return rise <= _ARMIJO * promised + noise
 
 
+def is_any(status: jax.Array, *kinds: Status) -> jax.Array:
+    """Whether a status is one of several."""
+    return sum(status == kind for kind in kinds) > 0
+
+
 def is_doubtful(state: State) -> jax.Array:
     """Whether an end may be a point on the way along a direction of recession: steps shrink there too, but slowly."""
-    ended = (Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.NO_OVERDISPERSION, Status.MAX_ITER)
-    slow = (sum(state.status == status for status in ended) > 0) & (state.rate > _SLOW)
-    return (state.status == Status.SUSPECT) | slow
+    ends = (Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.NO_OVERDISPERSION, Status.MAX_ITER)
+    return is_any(state.status, Status.SUSPECT) | (is_any(state.status, *ends) & (state.rate > _SLOW))
 
 
 def advance(

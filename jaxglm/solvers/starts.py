@@ -11,6 +11,9 @@ from jaxglm.kernels import Facts
 from jaxglm.links import Link
 from jaxglm.numerics import namespace
 
+#: Where a parameter whose log is a predictor starts at the least, and its mean below which it has vanished.
+_SMALLEST, VANISHED = -12.0, -15.0
+
 
 def center_of(facts: Facts, mean_range: str) -> jax.Array:
     """Weighted mean of y, pulled inside the range of the mean where every y lies on its boundary."""
@@ -55,6 +58,17 @@ def constant_predictors(ones: list[np.ndarray | None], values: list[float], n_co
         if one is not None and np.isfinite(value):
             theta += value * one
     return theta
+
+
+def beyond(limit: float, slope: jax.Array, curvature: jax.Array) -> jax.Array:
+    """Where a predictor that is a log starts after a fit at its limit: at the Fisher step of what it is the log of.
+
+    `slope` of the log-likelihood and its expected `curvature` are those at the limit.
+    """
+    xp = namespace(curvature)
+    positive = curvature > 0
+    step = xp.maximum(slope, 0.0) / xp.where(positive, curvature, 1.0)
+    return xp.maximum(xp.where(positive, limit + xp.log1p(step), 0.0), _SMALLEST)
 
 
 def on_link_scale(family: Family, mean: float) -> float:

@@ -21,8 +21,6 @@ from jaxglm.solvers.newton import Settings, State
 from jaxglm.sources import block_rows, reduce_rows
 from jaxglm.tree import pytree
 
-#: Where a parameter whose log is a predictor starts at the least, and its mean below which it has vanished.
-_SMALLEST, _VANISHED = -12.0, -15.0
 #: Share of a constant that columns leave unexplained by rounding, in units of it.
 _SPANNED = 1e6
 #: Separated rows still move by this much after so many steps, and other rows by less than this share of it.
@@ -167,26 +165,21 @@ def _loop(
     return jax.lax.while_loop(lambda carry: carry[0].status == Status.RUNNING, body, first)
 
 
-def _is(status: jax.Array, *members: Status) -> jax.Array:
-    return jnp.isin(status, np.array(members, np.int32))
-
-
 def _turn(
     problem: Problem, settings: Settings, limit: _Limit, state: State, step: jax.Array, stage: _Stage
 ) -> tuple[State, _Stage]:
     """The next stage where one has ended; as :func:`jaxglm.solvers.drive.solve` goes about it."""
     last, one, _ = limit
-    found = _is(state.status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION)
+    found = newton.is_any(state.status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION)
     estimate = state.theta + jnp.where(state.status == Status.CONVERGED, state.direction, 0.0)
     # The penalty has no part in where the likelihood alone would go from its limit.
     slope = -(one @ (state.gradient - problem.penalty * state.theta))
     curvature = one @ state.information @ one - one @ (problem.penalty * one)
-    from_limit = jnp.where(curvature > 0, problem.model.family.limit + jnp.log1p(jnp.maximum(slope, 0) / curvature), 0)
     free = (last.sum() > 1) | jnp.any(jnp.where(last, problem.penalty, 0.0) > 0)
     at_limit = (stage.number == 0) & found & (slope <= 0) & ~free
     goes_on = jnp.any(one != 0) & jnp.where(stage.number == 0, found & ~at_limit, (stage.number < 3) & ~found)
-    vanished = (stage.number == 3) & ~found & (limit.means @ state.theta < _VANISHED)
-    value = jnp.where(stage.number == 0, jnp.maximum(from_limit, _SMALLEST), 0.0)
+    vanished = (stage.number == 3) & ~found & (limit.means @ state.theta < starts.VANISHED)
+    value = jnp.where(stage.number == 0, starts.beyond(problem.model.family.limit, slope, curvature), 0.0)
     begin_at = jnp.select(
         [stage.number == 0, stage.number == 1],
         [jnp.where(last, value * one, estimate), jnp.where(last, 0.0, stage.limited)],
@@ -225,7 +218,7 @@ def _finish(problem: Problem, settings: Settings, state: State, step: jax.Array,
 
 def _doubtful(state: State) -> jax.Array:
     """Whether an iteration took many steps and still did not end as one does near an optimum."""
-    return (state.n_iter >= _LATE) & (~_is(state.status, Status.CONVERGED) | (state.rate > 0.2))
+    return (state.n_iter >= _LATE) & ((state.status != Status.CONVERGED) | (state.rate > 0.2))
 
 
 def _recedes(problem: Problem, step: jax.Array) -> jax.Array:
