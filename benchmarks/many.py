@@ -121,7 +121,7 @@ def records(scale: float = 1.0, repeats: int = 3) -> Iterator[Record]:
         floor=8.0, aim=30.0, tolerance=1e-3, note="discrete.NegativeBinomial, which stops at a gradient of 1e-7",
     )  # fmt: skip
     yield harness.race(case, mine, partial(negative_binomial_loop, X, Y[:, :few]), repeats, check)
-    # It takes ten times as long for each.
+    # It takes several times as long for each.
     few = few // 2
     case = Record(
         "many.negative_binomial.MASS", what, ROWS * responses, COLUMNS, "MASS", peer_n=ROWS * few, floor=30.0,
