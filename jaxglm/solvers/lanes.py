@@ -65,7 +65,7 @@ class Iteration:
 
 def size_of(count: int, width: int) -> int:
     """Lanes of one pass, whole tiles, where there are so many of so many coefficients."""
-    return min(padded(count), max(_NUMBERS // width**2 // TILE, 1) * TILE)
+    return min(padded(max(count, 1)), max(_NUMBERS // width**2 // TILE, 1) * TILE)
 
 
 def run(lanes: Sequence[Lane], source: Source, model: Model, size: int, kernel: Kernel = _PLAIN) -> None:

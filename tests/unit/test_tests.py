@@ -174,6 +174,8 @@ def test_submodels_share_each_reading_of_the_data():
         readings.clear()
         table()
         assert len(readings) <= most
+    bare = jg.glm("y ~ 1", blocks, "poisson")
+    assert len(bare.drop1("Rao")) == len(bare.anova(test="Rao")) == 1
 
 
 def test_freq_weights_are_repeated_rows():
