@@ -51,22 +51,18 @@ def refit(fit: Fit, source: Source, facts: Facts, sets: Sequence[np.ndarray]) ->
     ranks = [_rank(fit, source, own, free) for own, free in zip(facts_of, sets, strict=True)]
     begin = [_nearby(fit, found.active) for found in ranks]
     near = [i for i, theta in enumerate(begin) if theta is not None]
-    made: list[drive.Solution | None] = [None] * len(sets)
-    solved = lanes.solve(
-        source, fit.model, [facts_of[i] for i in near], [ranks[i] for i in near], [begin[i] for i in near],
-        **_options(fit),
-    )  # fmt: skip
-    for i, solution in zip(near, solved, strict=True):
-        made[i] = solution
-    together = [i for i, solution in enumerate(made) if solution is not None]
+    of_near = ([values[i] for i in near] for values in (facts_of, ranks, begin))
+    found = zip(near, lanes.solve(source, fit.model, *of_near, **_options(fit)), strict=True)
+    made = {i: solution for i, solution in found if solution is not None}
     kernel = Statistics(fit.model.family.dispersion_known)
-    points = [_at(made[i]) for i in together]
-    size = lanes.size_of(len(points), len(fit.theta))
-    sums = dict(zip(together, lanes.evaluate(source, fit.model, kernel, points, size), strict=True))
-    for i in set(range(len(sets))) - set(together):
-        made[i] = _alone(fit, source, facts_of[i], ranks[i], begin[i])
-        sums[i] = host(source.reduce(kernel, careful(fit.model, made[i].n_passes), _at(made[i])))
-    return [narrowed(fit, facts, solution, sums[i]) for i, solution in enumerate(made)]
+    size = lanes.size_of(len(made), len(fit.theta))
+    points = [_at(solution) for solution in made.values()]
+    sums = dict(zip(made, lanes.evaluate(source, fit.model, kernel, points, size), strict=True))
+    for i in range(len(sets)):
+        if i not in made:
+            made[i] = _alone(fit, source, facts_of[i], ranks[i], begin[i])
+            sums[i] = host(source.reduce(kernel, careful(fit.model, made[i].n_passes), _at(made[i])))
+    return [narrowed(fit, facts, made[i], sums[i]) for i in range(len(sets))]
 
 
 def _narrow(facts: Facts, free: np.ndarray) -> Facts:
