@@ -21,7 +21,7 @@ import harness
 import numpy as np
 from harness import Answer, Record
 
-ROWS, COLUMNS = 4_000_000, 20
+ROWS, COLUMNS = 6_000_000, 20
 #: Made one by one from a seed each, so that the rows are the same however they are shared out.
 BLOCKS = 8
 #: Seconds that a process may take to end.

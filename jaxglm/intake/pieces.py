@@ -92,7 +92,3 @@ class Pieces:
                 return taken.name_row(i)
             i -= len(taken.rows.y)
         return f"row {i}"
-
-    def first(self) -> Any:
-        """The rows of the first piece that has any."""
-        return next(self.blocks())

@@ -36,17 +36,19 @@ class HostsSource(Source):
         Rows in all processes.
     n_before : int
         Rows in the processes before this one.
+    read_anew : bool
+        Whether any process reads its rows anew at every pass.
     """
 
-    def __init__(self, own: Source, hosts: Hosts, n_rows: int, n_before: int = 0):
-        self._own, self.hosts, self.n_rows, self.n_before = own, hosts, n_rows, n_before
-        self.read_anew = own.read_anew
+    def __init__(self, own: Source, hosts: Hosts, n_rows: int, n_before: int = 0, read_anew: bool = False):
+        self._own, self.hosts, self.n_rows = own, hosts, n_rows
+        self.n_before, self.read_anew = n_before, read_anew
 
     @classmethod
     def of(cls, own: Source, hosts: Hosts) -> HostsSource:
         """From the rows of each process."""
-        counts = hosts.gather(np.asarray(own.n_rows, np.int64))
-        return cls(own, hosts, int(counts.sum()), int(counts[: hosts.place].sum()))
+        counts, anew = hosts.gather(np.asarray([own.n_rows, own.read_anew], np.int64)).T
+        return cls(own, hosts, int(counts.sum()), int(counts[: hosts.place].sum()), bool(anew.any()))
 
     @property
     def own(self) -> Source:
@@ -88,10 +90,13 @@ class HostsSource(Source):
         return jax.tree.unflatten(structure, made), self.hosts.joined(np.asarray(kept, float))
 
     def replace(self, change: Callable[[Rows], Rows]) -> HostsSource:
-        return HostsSource(self.own.replace(change), self.hosts, self.n_rows, self.n_before)
+        return self._of(self.own.replace(change))
 
     def beside(self, values: Any, change: Callable[[Rows, Any], Rows]) -> HostsSource:
-        return HostsSource(self.own.beside(values, change), self.hosts, self.n_rows, self.n_before)
+        return self._of(self.own.beside(values, change))
+
+    def _of(self, own: Source) -> HostsSource:
+        return HostsSource(own, self.hosts, self.n_rows, self.n_before, self.read_anew)
 
     def sample(self, n: int) -> ArraySource | None:
         """Some rows of every process, in all of them."""
@@ -134,6 +139,13 @@ def first_row(rows: Rows, hosts: Hosts) -> Rows:
     if content is None:
         raise DataError("no rows are left to fit in any process; the data is empty, or a value is missing in every row")
     return _rows_of(content, rows)
+
+
+def spread_rows(rows: Rows, hosts: Hosts, n: int) -> Rows:
+    """About n rows from all over those of each process, in all of them; `rows` have the same form everywhere."""
+    few = jax.tree.map(lambda a: a[:: max(1, len(rows.y) // n)], rows)
+    parts = [_rows_of(content, few) for content in hosts.gather_bytes(bytes_of(few))]
+    return jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
 
 
 def _as(values: np.ndarray, dtype: np.dtype) -> np.ndarray:

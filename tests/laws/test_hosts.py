@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import jaxglm as jg
+from jaxglm.sources import HostsSource
 
 pytestmark = pytest.mark.slow
 
@@ -128,6 +129,37 @@ def of_rows(res) -> list:
     return [list(res.fittedvalues), list(res.resid("pearson")), list(res.influence().frame()["hat"]), *drawn]
 
 
+def goes_on(process: int, folder: str) -> dict:
+    """A fit that was interrupted, in one process a pass earlier than in the other, and goes on."""
+    X, y = (part_of(a, process, 15_000) for a in many())
+    reduce, done, stop = HostsSource.reduce, [], None
+
+    def counted(source, *arguments):
+        if process == 0 and len(done) == stop:
+            raise KeyboardInterrupt
+        value = reduce(source, *arguments)
+        done.append(1)
+        if process == 1 and len(done) == stop:
+            raise KeyboardInterrupt
+        return value
+
+    def fit():
+        done.clear()
+        return jg.fit(X, y, family="binomial", devices="all", checkpoint=f"{folder}/fit")
+
+    HostsSource.reduce = counted
+    try:
+        want, passes, stop = fit(), len(done), 4
+        with pytest.raises(KeyboardInterrupt):
+            fit()
+        stop, left = None, sorted(Path(folder).glob(f"fit.{process}"))
+        res = fit()
+    finally:
+        HostsSource.reduce = reduce
+    same = bool((res.params == want.params).all() and (res.bse == want.bse).all())
+    return {"same": same, "spared": passes - len(done), "left": len(left), "gone": not left[0].exists()}
+
+
 def errors(process: int) -> dict:
     """name: what is raised where one process fails, or the two differ."""
     data = part_of(DATA.dropna(), process, FIRST)
@@ -167,6 +199,7 @@ def main(process: int, port: str, folder: str) -> None:
         found[name] = figures(res) | asked(name, res, process)
         if name == "frame":
             found[name] |= {"own": of_rows(res), "summary": str(res.summary()), "words": str(res.diagnose())}
+    found["goes on"] = goes_on(process, folder)
     print(json.dumps(found), flush=True)
     print(json.dumps(errors(process)), flush=True)
     # Whoever is left would wait for the other at the end.
@@ -227,6 +260,12 @@ def test_two_processes_equal_one(name, processes, folder):
             np.testing.assert_allclose(joined, values, rtol=1e-6, atol=1e-8)
         assert "of process 0" in one["words"] or "of process 1" in one["words"]
         assert "weight 0 left out" in one["summary"] and "2 rows with missing values dropped" in one["summary"]
+
+
+def test_an_interrupted_fit_goes_on(processes):
+    for found, _ in processes:
+        # One of the three passes that were made and kept is not known to both.
+        assert found["goes on"] == {"same": True, "spared": 2, "left": 1, "gone": True}
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,23 @@ def test_streams_and_meshes_keep_the_same_rows(wanted):
         np.testing.assert_allclose(other.bse, whole.bse, rtol=MIXED_ERRORS if wanted == "mixed" else SINGLE)
 
 
+def test_streams_are_centered_by_rows_from_all_over():
+    draw = np.random.default_rng(8)
+    n = 4 * 700
+    # The first piece, all zeros, says nothing of the others.
+    drift = np.where(np.arange(n) < 700, 0.0, 1e4 + draw.normal(size=n))
+    data = pd.DataFrame({"drift": drift, "x": draw.normal(size=n)})
+    data["y"] = draw.poisson(np.exp(0.1 * (drift - 1e4) * (drift > 0) + 0.2 * data.x)).astype(float)
+    data = data.assign(late=(drift > 0).astype(float))
+
+    def fit(wanted):
+        return jg.glm("y ~ drift + late + x", lambda: (data[k : k + 700] for k in range(0, n, 700)), "poisson",
+                      precision=wanted)  # fmt: skip
+
+    double, mixed = fit("float64"), fit("mixed")
+    assert np.abs((mixed.params - double.params) / double.bse).max() < MIXED
+
+
 def test_columns_that_single_precision_cannot_tell_apart_are_aliased():
     data = DATA.assign(sum=DATA.year * 1.1 + DATA.income / 3.0)
     with pytest.warns(AliasWarning, match="'sum' is dropped"):
