@@ -145,7 +145,8 @@ def glm(
         the last pass that was finished, to the same result to the bit. It is deleted at the end. Passes before the
         first step (for what a formula learns from a stream, or a sample of its rows) are made again. A file of another
         fit is refused (data in memory are compared by their sums and first rows, of a stream only the number of rows
-        and the first ones). It holds one (P, P) matrix for each pass that makes one.
+        and the first ones). It holds one (P, P) matrix for each pass that makes one. Several processes keep one each,
+        with their number behind the path.
 
     Returns
     -------

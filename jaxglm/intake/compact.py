@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def compact(intake: T, rows: Rows, precision: Precision, hosts: Hosts = ALONE) -> T:
-    """The intake that keeps columns as the precision asks; some rows from all over tell how they are centered and scaled.
+    """The intake that keeps columns as the precision asks; rows from all over tell how they are centered.
 
     With several processes they are the same in all.
     """

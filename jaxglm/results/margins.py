@@ -66,7 +66,8 @@ def predictions(res: Results, at: Any, by: Any, scale: str, alpha: float) -> Eff
     Rows weigh by freq_weights and prob_weights; var_weights say how precise a row is, not how many it stands for, and
     do not weigh; a binomial row counts once, whatever its trials. Standard errors hold the rows fixed (delta method;
     Oehlert 1992) and come from whatever covariance the result has. They are NaN with a warning where an aliased fit
-    does not determine the average. Cost: one pass of O(n P) a combination, a chunk of rows in memory at a time. In R:
+    does not determine the average. Cost: one pass of O(n P) a combination, a chunk of rows in memory at a time. Where
+    several processes share the rows, averages are over all of them, and all processes must call it. In R:
     ``marginaleffects::avg_predictions``.
 
     Examples

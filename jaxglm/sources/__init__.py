@@ -22,6 +22,7 @@ __all__ = [
     "bucket",
     "chunk_rows",
     "first_row",
+    "spread_rows",
     "plain",
     "reduce_rows",
     "without_rows",
