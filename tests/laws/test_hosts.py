@@ -129,6 +129,11 @@ def of_rows(res) -> list:
     return [list(res.fittedvalues), list(res.resid("pearson")), list(res.influence().frame()["hat"]), *drawn]
 
 
+def points(res) -> int:
+    """How many a picture of rows shows."""
+    return max(len(drawn.get_offsets()) for drawn in res.plot.residuals().collections)
+
+
 def goes_on(process: int, folder: str) -> dict:
     """A fit that was interrupted, in one process a pass earlier than in the other, and goes on."""
     X, y = (part_of(a, process, 15_000) for a in many())
@@ -199,6 +204,7 @@ def main(process: int, port: str, folder: str) -> None:
         found[name] = figures(res) | asked(name, res, process)
         if name == "frame":
             found[name] |= {"own": of_rows(res), "summary": str(res.summary()), "words": str(res.diagnose())}
+            found[name]["points"] = points(res)
     found["goes on"] = goes_on(process, folder)
     print(json.dumps(found), flush=True)
     print(json.dumps(errors(process)), flush=True)
@@ -221,7 +227,7 @@ def processes(folder) -> list[tuple[dict, dict]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    env = {**os.environ, "PYTHONPATH": str(Path(jg.__file__).parents[1]), "XLA_FLAGS": ""}
+    env = {**os.environ, "PYTHONPATH": str(Path(jg.__file__).parents[1]), "XLA_FLAGS": "", "MPLBACKEND": "Agg"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     started = [subprocess.Popen([sys.executable, __file__, str(k), port, folder], env=env, **pipes) for k in range(2)]
     try:
@@ -237,7 +243,7 @@ def processes(folder) -> list[tuple[dict, dict]]:
 @pytest.mark.parametrize("name", cases(None, None, ""))
 def test_two_processes_equal_one(name, processes, folder):
     one, other = (found[name] for found, _ in processes)
-    own = [found.pop("own", None) for found in (one, other)]
+    own, shown = ([found.pop(what, None) for found in (one, other)] for what in ("own", "points"))
     # Whatever is not of single rows is the same to the last bit.
     assert one == other
     res = cases(None, None, folder)[EXACT.get(name, name)]()
@@ -256,6 +262,7 @@ def test_two_processes_equal_one(name, processes, folder):
         np.testing.assert_allclose(one[figure], values, rtol=1e-6, atol=1e-8, err_msg=figure)
     if name == "frame":
         for k, values in enumerate(of_rows(res)):
+            assert [len(part[k]) for part in own] == shown
             joined = own[0][k] + own[1][k]
             np.testing.assert_allclose(joined, values, rtol=1e-6, atol=1e-8)
         assert "of process 0" in one["words"] or "of process 1" in one["words"]
