@@ -253,7 +253,7 @@ def test_two_processes_equal_one(name, processes, folder):
         assert np.max(np.abs(np.subtract(one["params"], want["params"])) / want["bse"]) < NEAR
         assert "gradient" in str(one["passes"]) or "stochastic" in one["passes"], one["passes"]
     for figure in ("params", "bse", "sums"):
-        # float32 columns are centered by the rows of one process.
+        # Products in single precision are rounded as their sums are cut.
         close = 1e-6 if "one process" in name else SAME_FIT
         np.testing.assert_allclose(one[figure], want[figure], rtol=close, atol=1e-9, err_msg=figure)
     if name == "from a sample":
