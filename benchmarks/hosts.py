@@ -3,7 +3,8 @@
 A logistic regression from arrays whose rows lie half in each of two processes on this machine, each kept to one core,
 against one process with all rows on one of these cores. Both are kept and fit in turn, so that they meet the same
 weather. What is timed is a whole fit with standard errors, after one that compiles; that of two processes takes as
-long as the slower of them.
+long as the slower of them. How much the cores of a machine hinder each other shows in two processes that each fit their
+half of the rows alone: nothing that shares the rows can be faster.
 """
 
 from __future__ import annotations
@@ -41,12 +42,13 @@ def rows(process: int, size: int, n: int) -> tuple[np.ndarray, np.ndarray]:
     return X, y
 
 
-def work(process: int, size: int, port: str, core: int, n: int) -> None:
+def work(process: int, size: int, port: str, core: int, n: int, apart: int) -> None:
     """One of some processes: fit at every line that comes in; print seconds and what was found."""
     os.sched_setaffinity(0, {core})
     import jax
 
-    if size > 1:
+    together = size > 1 and not apart
+    if together:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(f"127.0.0.1:{port}", size, process)
     import jaxglm as jg
@@ -54,22 +56,22 @@ def work(process: int, size: int, port: str, core: int, n: int) -> None:
     X, y = rows(process, size, n)
     for _ in sys.stdin:
         start = time.perf_counter()
-        res = jg.fit(X, y, family="binomial", devices="all" if size > 1 else None)
+        res = jg.fit(X, y, family="binomial", devices="all" if together else None)
         seconds = time.perf_counter() - start
         print(json.dumps({"seconds": seconds, "params": list(res.params), "bse": list(res.bse)}), flush=True)
 
 
 class Team:
-    """Processes that fit together whenever they are asked to, one a core."""
+    """Processes that fit together whenever they are asked to, one a core; if `apart`, each its own rows alone."""
 
-    def __init__(self, cores: list[int], n: int):
+    def __init__(self, cores: list[int], n: int, apart: bool = False):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         command = [sys.executable, __file__, "--work"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.members = [
-            subprocess.Popen([*command, *map(str, (k, len(cores), port, core, n))], **pipes)
+            subprocess.Popen([*command, *map(str, (k, len(cores), port, core, n, int(apart)))], **pipes)
             for k, core in enumerate(cores)
         ]
 
@@ -115,16 +117,17 @@ def records(scale: float = 1.0, repeats: int = 3) -> Iterator[Record]:
         yield replace(case, skipped="two cores that processes can be kept to are needed")
         return
     try:
-        with Team(cores[:1], n) as alone, Team(cores[:2], n) as both:
-            found = [(alone.fit(), both.fit()) for _ in range(repeats + 1)]
+        with Team(cores[:1], n) as alone, Team(cores[:2], n) as both, Team(cores[:2], n, apart=True) as apart:
+            found = [(alone.fit(), both.fit(), apart.fit()) for _ in range(repeats + 1)]
     except (RuntimeError, OSError) as problem:
         yield replace(case, failed=str(problem))
         return
-    one, two = (np.array([seconds for seconds, _ in kind]) for kind in zip(*found, strict=True))
+    one, two, halves = (np.array([seconds for seconds, _ in kind]) for kind in zip(*found, strict=True))
     yield replace(
         case, ours=float(np.median(two[1:])), theirs=float(np.median(one[1:])), ours_first=float(two[0]),
         theirs_first=float(one[0]), ratio=float(np.median(one[1:] / two[1:])),
         agreement=harness.difference(found[-1][0][1], found[-1][1][1]),
+        figures={"times as fast are two that fit their halves alone": float(np.median(one[1:] / halves[1:]))},
     )  # fmt: skip
 
 
