@@ -2,7 +2,7 @@
 
 Fits that come near the optimum by gradients, of batches of rows or of all rows (L-BFGS), and end exactly, against exact
 Newton steps alone: Poisson with 10,000,000 rows of 20 columns in memory, the same columns as a stream, and logistic
-regression with 1,000 columns. Both end at the same answer, to 1e-6 standard errors.
+regression with 400 columns. Both end at the same answer, to 1e-6 standard errors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness import Answer, Record
 
 ROWS, COLUMNS = 10_000_000, 20
 STREAMED = ROWS // 10
-WIDE = (100_000, 1_000)
+WIDE = (40_000, 400)
 #: Rows of a frame of the stream.
 PIECE = 100_000
 #: Bytes for each byte of X that must be free.
@@ -26,6 +26,8 @@ ROOM = 2.0
 #: Coefficients in standard errors, and standard errors relative to themselves.
 SAME = 1e-6
 SOLVERS = ("Stochastic", "lbfgs")
+#: Counted runs, at most: the fits are long, and what is asked is which of two is faster at all.
+MOST_REPEATS = 1
 
 
 def fit(family: str, X: np.ndarray, y: np.ndarray, solver: str) -> Answer:
@@ -36,7 +38,7 @@ def fit(family: str, X: np.ndarray, y: np.ndarray, solver: str) -> Answer:
     return Answer(res.params.to_numpy(), res.bse.to_numpy())
 
 
-def stream(X: np.ndarray, y: np.ndarray, solver: str) -> Answer:
+def stream(family: str, X: np.ndarray, y: np.ndarray, solver: str) -> Answer:
     """A fit of the same rows in pieces that come anew at every pass."""
     import jaxglm as jg
 
@@ -48,12 +50,13 @@ def stream(X: np.ndarray, y: np.ndarray, solver: str) -> Answer:
             yield {"y": y[rows], **{name: X[rows, j] for j, name in enumerate(names)}}
 
     chosen = jg.Stochastic() if solver == "Stochastic" else solver
-    res = jg.glm(f"y ~ {' + '.join(names)}", frames, "poisson", solver=chosen)
+    res = jg.glm(f"y ~ {' + '.join(names)}", frames, family, solver=chosen)
     return Answer(res.params.to_numpy(), res.bse.to_numpy())
 
 
 def records(scale: float = 1.0, repeats: int = 3) -> Iterator[Record]:
     """Each solver against the exact one, on rows in memory, on a stream, and with many columns."""
+    repeats = min(repeats, MOST_REPEATS)
     n, p = int(ROWS * scale), COLUMNS
     needed, free = ROOM * 8 * n * p, machine.free_memory()
     if free is not None and free < needed:
@@ -62,7 +65,7 @@ def records(scale: float = 1.0, repeats: int = 3) -> Iterator[Record]:
     else:
         yield from _pair("memory", "Poisson in memory", partial(fit, "poisson"), "poisson", (n, p), repeats)
     n = int(STREAMED * scale)
-    yield from _pair("stream", "Poisson, streamed", stream, "poisson", (n, p), repeats)
+    yield from _pair("stream", "Poisson, streamed", partial(stream, "poisson"), "poisson", (n, p), repeats)
     n, p = (max(int(size * min(scale, 1.0) ** 0.5), 100) for size in WIDE)
     yield from _pair("wide", "logistic in memory", partial(fit, "binomial"), "binomial", (n, p), repeats)
 

@@ -7,15 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxglm import resolve
-from jaxglm.hosts import ALONE
+from jaxglm.hosts import ALONE, Hosts
 from jaxglm.intake.base import Taken
 from jaxglm.intake.compact import compact
 from jaxglm.intake.pieces import Pieces
 from jaxglm.intake.shared import whole_tally
 from jaxglm.precision import FLOAT64, Precision
-from jaxglm.sources import HostsSource, Source, first_row, without_rows
+from jaxglm.sources import HostsSource, Source, first_row, spread_rows, without_rows
+from jaxglm.sources.base import cut
+from jaxglm.sources.stream import thinned
+
+#: Rows of each process that centers and scales are taken from.
+_LOOKED_AT = 4096
 
 
 def source(
@@ -31,7 +37,7 @@ def _in_memory(
     hosts = placed.hosts
     hosts.same("the types of the columns", [(a.dtype.name, a.shape[1:]) for a in jax.tree.leaves(taken.rows)])
     example = first_row(taken.rows, hosts)
-    intake = compact(intake, taken.rows if len(taken.rows.y) else example, wanted, hosts)
+    intake = _compact(intake, taken.rows, wanted, hosts)
 
     def own() -> Source:
         if not len(taken.rows.y):
@@ -41,6 +47,13 @@ def _in_memory(
     return intake, HostsSource.of(hosts.together("placing its rows", own), hosts)
 
 
+def _compact(intake: Any, rows: Any, wanted: Precision, hosts: Hosts) -> Any:
+    """The intake that keeps columns as asked, centered and scaled by rows of all processes."""
+    if wanted.columns is np.float64:
+        return intake
+    return compact(intake, spread_rows(rows, hosts, _LOOKED_AT), wanted, hosts)
+
+
 def _streamed(
     intake: Any, pieces: Pieces, placed: resolve.Devices, wanted: Precision, make: Callable
 ) -> tuple[Any, HostsSource]:
@@ -48,14 +61,15 @@ def _streamed(
     hosts = placed.hosts
 
     def count() -> Any:
-        found = pieces.example
-        for taken in pieces.taken():
-            found = taken.rows if found is pieces.example and len(taken.rows.y) else found
-        return found
+        if wanted.columns is np.float64:
+            pieces.counted()
+            return None
+        found = thinned(pieces.blocks, pieces.n_rows)
+        return found.spread() if pieces.n_rows else cut(pieces.example, 0, 0)
 
     some = hosts.together("counting its rows", count)
     pieces.told = whole_tally(pieces.tally, hosts)
-    intake = pieces.intake = compact(intake, some, wanted, hosts)
+    intake = pieces.intake = _compact(intake, some, wanted, hosts)
 
     def own() -> Source:
         if not pieces.n_rows:

@@ -30,6 +30,7 @@ from jaxglm.results import Results
 from jaxglm.results.labels import Labels, as_text
 from jaxglm.results.report import report
 from jaxglm.sources import ArraySource, MeshSource, MeshStream, Source, StreamSource
+from jaxglm.sources.stream import thinned
 
 if TYPE_CHECKING:
     from jaxglm import apart, checkpoint
@@ -141,9 +142,11 @@ def glm(
         What to do when estimates are infinite, or the solver stops early.
     checkpoint : path, optional
         A file that keeps what each pass over the rows gave, so that the same call after an interruption goes on from
-        the last pass that was finished, to the same result to the bit. It is deleted at the end. A file of another
+        the last pass that was finished, to the same result to the bit. It is deleted at the end. Passes before the
+        first step (for what a formula learns from a stream, or a sample of its rows) are made again. A file of another
         fit is refused (data in memory are compared by their sums and first rows, of a stream only the number of rows
-        and the first ones). It holds one (P, P) matrix for each pass that makes one.
+        and the first ones). It holds one (P, P) matrix for each pass that makes one. Several processes keep one each,
+        with their number behind the path.
 
     Returns
     -------
@@ -328,11 +331,16 @@ def _source(
     if placed.hosts.size > 1:
         return apart.source(intake, taken, placed, wanted, _source)
     if not isinstance(taken, Taken):
+        sampled = None
         if wanted.columns is not np.float64:
-            intake = taken.intake = compact(intake, taken.first(), wanted)
+            # Columns are centered and scaled by rows from all over the data, which a sample of them needs as well.
+            found = thinned(taken.blocks, taken.n_rows)
+            intake = taken.intake = compact(intake, found.spread(), wanted)
+            sampled = found.rows()
         if placed.several:
             return intake, MeshStream(taken.blocks, taken.n_rows, placed.own)
-        return intake, StreamSource(taken.blocks, taken.n_rows)
+        kept = None if sampled is None else intake.keep(Taken(sampled)).rows
+        return intake, StreamSource(taken.blocks, taken.n_rows, sampled=kept)
     intake = compact(intake, taken.rows, wanted)
     rows = intake.keep(taken).rows
     if placed.several:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from jaxglm.codec import Decoder, Encoder
-from jaxglm.errors import InputTypeError, NotAvailableError
+from jaxglm.errors import InputTypeError
 from jaxglm.families.probe import probe
 from jaxglm.fitted import Options
 from jaxglm.kernels import Itself, Model, Survey
@@ -29,6 +29,8 @@ _FIRST = 4096
 @contextmanager
 def recorded(source: Source, path: Any, model: Model, options: Options, said: dict[str, Any]) -> Iterator[Source]:
     """The source with its passes kept in a file, which is deleted once all that is done with it has succeeded.
+
+    Where there are several processes each has a file of its own, with its number behind the path.
 
     Parameters
     ----------
@@ -51,9 +53,13 @@ def recorded(source: Source, path: Any, model: Model, options: Options, said: di
     except TypeError:
         raise InputTypeError(f"checkpoint must be the path of a file, not {path!r}") from None
     if jax.process_count() > 1:
-        raise NotAvailableError("checkpoint= is for fits of one process; leave it out where several share the rows")
-    version = sys.modules["jaxglm"].__version__
-    journal = Journal(path, {"jaxglm": version, **_facts(source, model, options, said)}, version)
+        # They may share a folder.
+        path = f"{os.fsdecode(path)}.{jax.process_index()}"
+    version, hosts = sys.modules["jaxglm"].__version__, source.hosts
+    facts = {"jaxglm": version, **_facts(source, model, options, said)}
+    journal = hosts.together("opening its checkpoint", lambda: Journal(path, facts, version))
+    # Of a pass that one process has not kept, the others know nothing either.
+    journal.keep(int(hosts.gather(np.asarray(len(journal.entries))).min()))
     yield Recorded(source, journal)
     journal.remove()
 
@@ -72,12 +78,12 @@ def _facts(source: Source, model: Model, options: Options, said: dict[str, Any])
     facts["the design"] = _digest(jax.tree.leaves(model.layout), str(jax.tree.structure(model.layout)))
     if options.road is not None:
         facts["the solver's steps"] = _digest(options.road.fingerprint())
-    if source.n_rows:
-        first = next(iter(source.iterate(Itself(), model, None)))
+    if source.own.n_rows:
+        first = next(iter(source.own.iterate(Itself(), model, None)))
         facts["the first rows"] = _digest(cut(first, 0, _FIRST))
-        if not source.read_anew:
-            sums = source.reduce(Survey(products=False), model, None)
-            facts |= {"sum of the response": repr(float(sums.total)), "sum of weights": repr(float(sums.weight))}
+    if source.n_rows and not source.read_anew:
+        sums = source.reduce(Survey(products=False), model, None)
+        facts |= {"sum of the response": repr(float(sums.total)), "sum of weights": repr(float(sums.weight))}
     return facts
 
 

@@ -31,6 +31,8 @@ T = TypeVar("T")
 AXIS = "hosts"
 #: Least length of what is exchanged; longer ones are powers of two, so that few programs are compiled.
 _LEAST = 64
+#: Bytes that go out at once, the first 8 of which are how many there are; a second exchange has more than these.
+_AT_ONCE, _COUNT = 2048, 8
 _FORM = "jaxglm exchange"
 
 
@@ -127,7 +129,10 @@ class Hosts:
 
     def agreed(self, values: T) -> T:
         """A pytree of numbers that every process has made for itself, with the bits that the first one found."""
-        return values if self.mesh is None else jax.tree.map(lambda a: self.gather(np.asarray(a))[0], values)
+        if self.mesh is None:
+            return values
+        own = jax.tree.map(np.asarray, values)
+        return tree_of(self.gather_bytes(bytes_of(own) if self.place == 0 else b"")[0], own)
 
     def union(self, values: np.ndarray) -> np.ndarray:
         """Distinct whole numbers of all processes in ascending order; `values` are such numbers of this one."""
@@ -144,11 +149,15 @@ class Hosts:
         """The bytes that each process has."""
         if self.mesh is None:
             return [content]
-        lengths = self.gather(np.asarray(len(content), np.int64))
-        padded = np.zeros(_room(int(lengths.max())), np.uint8)
-        padded[: len(content)] = np.frombuffer(content, np.uint8)
-        found = self.gather(padded)
-        return [found[k, :length].tobytes() for k, length in enumerate(lengths)]
+        # Each exchange takes milliseconds, whatever its length, and most of what is told is short.
+        start = np.int64(len(content)).tobytes() + content[: _AT_ONCE - _COUNT]
+        found = self.gather(_padded(start, _AT_ONCE))
+        lengths = [int(np.frombuffer(row[:_COUNT].tobytes(), np.int64)[0]) for row in found]
+        if max(lengths) > _AT_ONCE - _COUNT:
+            found = self.gather(_padded(content, _room(max(lengths))))
+        else:
+            found = found[:, _COUNT:]
+        return [row[:length].tobytes() for row, length in zip(found, lengths, strict=True)]
 
     def gather_values(self, value: T, table: Table) -> list[T]:
         """A value of each process, made of what the codec knows and the kinds of a table."""
@@ -164,6 +173,13 @@ class Hosts:
             manifest, arrays = archive.read(BytesIO(content), {_FORM: 1})
             found.append(codec.Decoder(table, arrays)(manifest["value"]))
         return found
+
+    def joined(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of numbers of all processes, one process after the other, (n, q); those of this one are `rows`."""
+        if self.mesh is None:
+            return rows
+        found = self.gather_bytes(np.asarray(rows, float).tobytes())
+        return np.concatenate([np.frombuffer(content).reshape(-1, *rows.shape[1:]) for content in found])
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """The sum of vectors of float64 over all processes; every process gets the same bits."""
@@ -190,6 +206,28 @@ class Hosts:
 
 
 ALONE = Hosts()
+
+
+def bytes_of(tree: Any) -> bytes:
+    """The arrays of a pytree, end to end."""
+    return b"".join(np.asarray(a).tobytes() for a in jax.tree.leaves(tree))
+
+
+def tree_of(content: bytes, like: Any) -> Any:
+    """Arrays of the shapes and types of others, from their bytes end to end."""
+    leaves, structure = jax.tree.flatten(like)
+    found, start = [], 0
+    for a in leaves:
+        size = int(np.prod(a.shape)) * a.dtype.itemsize
+        found.append(np.frombuffer(content[start : start + size], a.dtype).reshape(a.shape))
+        start += size
+    return jax.tree.unflatten(structure, found)
+
+
+def _padded(content: bytes, length: int) -> np.ndarray:
+    made = np.zeros(length, np.uint8)
+    made[: len(content)] = np.frombuffer(content, np.uint8)
+    return made
 
 
 def _words(problem: BaseException | None) -> str:

@@ -127,6 +127,16 @@ def shown(wanted: bool | None) -> Iterator[None]:
             _CURRENT.reset(token)
 
 
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Leave out the passes that are made inside, over a few of the rows."""
+    token = _CURRENT.set(None)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
 def begin_pass(total: int | None, name: str = "") -> Callable[[int], None]:
     """A pass over so many rows begins; to be called with the number of rows that are done since."""
     passes = _CURRENT.get()

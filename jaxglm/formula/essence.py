@@ -54,8 +54,10 @@ class Essence:
         whole = {name: column.take(self.places) for name, column in self.whole.items()}
         return Table.of(whole | self.some, len(self.places))
 
-    def learn(self, texts: Sequence[str], functions: Functions | None) -> tuple[FormulaSpec, ...]:
-        """What formulas, of which only the first has a left side, learn from all rows.
+    def learn(
+        self, texts: Sequence[str], functions: Functions | None, response: bool = True
+    ) -> tuple[FormulaSpec, ...]:
+        """What formulas, of which only the first has a left side, if any has one, learn from all rows.
 
         Raises
         ------
@@ -72,7 +74,13 @@ class Essence:
         table = Table.of(self.whole | some, n)
         functions = dict(functions or {})
         return tuple(
-            learn(parse(text, self.names, functions), table, functions=functions, response=i == 0, rows=self.keep)
+            learn(
+                parse(text, self.names, functions),
+                table,
+                functions=functions,
+                response=response and i == 0,
+                rows=self.keep,
+            )
             for i, text in enumerate(texts)
         )
 
@@ -84,6 +92,7 @@ def essence_of(
     functions: Functions | None,
     missing: str,
     beside: Sequence[str] = (),
+    response: bool = True,
 ) -> Essence:
     """The essence of the pieces of a table for some formulas, of which only the first has a left side.
 
@@ -92,10 +101,11 @@ def essence_of(
     pieces : each with the vectors beside it; a row counts as missing where one of them is nan
     missing : {"drop", "raise"}
     beside : further columns that are wanted
+    response : whether the first has one
     """
     reader, parts = None, []
     for table, extra in pieces:
-        reader = reader or _Reader(texts, table, dict(functions or {}), missing, tuple(beside))
+        reader = reader or _Reader(texts, table, dict(functions or {}), missing, tuple(beside), response)
         parts.append(reader.read(table, extra))
     return join(parts)
 
@@ -115,12 +125,19 @@ def join(parts: Sequence[Essence]) -> Essence:
 class _Reader:
     """Takes from each piece the rows that have something new."""
 
-    def __init__(self, texts: Sequence[str], first: Table, functions: Functions, missing: str, beside: tuple[str, ...]):
+    def __init__(
+        self, texts: Sequence[str], first: Table, functions: Functions, missing: str, beside: tuple[str, ...],
+        response: bool,
+    ):  # fmt: skip
         self.functions, self.missing = functions, missing
         for text in texts[1:]:
             one_sided(text, first, functions)
-        parsed = [read_formula(text, first, functions, i == 0) for i, text in enumerate(texts)]
-        exprs = [e for i, p in enumerate(parsed) for e in (*(p.response if i == 0 else ()), *factors_of(p), *p.offsets)]
+        sided = [response and i == 0 for i in range(len(texts))]
+        parsed = [read_formula(text, first, functions, left) for text, left in zip(texts, sided, strict=True)]
+        exprs = [
+            e for p, left in zip(parsed, sided, strict=True)
+            for e in (*(p.response if left else ()), *factors_of(p), *p.offsets)
+        ]  # fmt: skip
         self.exprs = list(dict.fromkeys(exprs))
         self.columns = first.columns
         self.learning = [e for e in self.exprs if learns(e, functions)]

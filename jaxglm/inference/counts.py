@@ -12,7 +12,7 @@ from jaxglm import precision
 from jaxglm.errors import NotAvailableError
 from jaxglm.fitted import Fit
 from jaxglm.inference.observed import observed
-from jaxglm.inference.residuals import as_draws, fitted, need_rows
+from jaxglm.inference.residuals import as_draws, fitted, own_rows
 from jaxglm.kernels import Given
 
 #: Probabilities that may be computed for one table; with more, rows at even steps of the mean stand for all.
@@ -72,7 +72,7 @@ def count_table(fit: Fit) -> Counts:
         raise NotAvailableError(f"a rootogram of counts up to {m - 1:,} would show nothing; see plot.qq()")
     found = np.bincount(counts.astype(int), weight, minlength=m)
     with precision.scope():
-        source, phi = as_draws(fit, need_rows(fit, "plot.rootogram()"))
+        source, phi = as_draws(fit, own_rows(fit, "plot.rootogram()"))
         given = source.map_rows(Given(), fit.model, (fit.coefficients, phi))
     rows, share = _spread(fitted(fit) if family.has("mean") else given["eta"][:, 0], weight, max(_ROWS, _MOST // m))
     part = jax.tree.map(lambda a: a[rows], given) | {"size": seen.size[rows]}

@@ -43,7 +43,7 @@ class Influenced:
     far, high : rows with Cook's distance above 4/n, and with leverage above 2p/n
     striking : rows with leverage above 3p/n and a residual of more than three standard deviations
     alone : rows of leverage 1
-    rows : positions of the rows to look at, worst first
+    rows : positions of the rows to look at, worst first; among those of all processes
     """
 
     most: float
@@ -176,21 +176,31 @@ def hosmer(fit: Fit, source: Source, groups: int = GROUPS) -> tuple[float, float
     Groups end at the quantiles of the fitted means, as in R's ``ResourceSelection::hoslem.test``; ends that coincide
     are one. Of more than a million rows the quantiles are those of rows at equal distances.
     """
-    stride = -(-fit.n_rows // _KEPT)
-    kept, start = [], 0
-    for part in influence.each(source, Outcomes(), fit.model, fit.coefficients):
-        kept.append({name: value[-start % stride :: stride] for name, value in part.items()})
-        start += len(part["y"])
-    mean, freq = (np.concatenate([part[name] for part in kept]) for name in ("mean", "freq"))
+    hosts, stride = source.hosts, -(-fit.n_rows // _KEPT)
+
+    def look() -> tuple[list[dict], np.ndarray]:
+        kept, start = [], 0
+        for part in influence.each(source.own, Outcomes(), fit.model, fit.coefficients):
+            kept.append({name: value[-start % stride :: stride] for name, value in part.items()})
+            start += len(part["y"])
+        return kept, np.concatenate([np.column_stack([part["mean"], part["freq"]]) for part in kept])
+
+    kept, own = hosts.together("looking at fitted means", look)
+    mean, freq = hosts.joined(own).T
     ends = np.unique(quantiles(mean, freq, np.linspace(0.0, 1.0, groups + 1)))
     count = max(len(ends) - 1, 1)
-    parts = kept if stride == 1 else influence.each(source, Outcomes(), fit.model, fit.coefficients)
-    sums = np.zeros((3, count))
-    for part in parts:
-        group = np.clip(np.searchsorted(ends, part["mean"], side="left") - 1, 0, count - 1)
-        for i, value in enumerate((1.0, part["y"], part["mean"])):
-            sums[i] += np.bincount(group, part["freq"] * value, count)
-    total, seen, expected = sums
+
+    def add() -> np.ndarray:
+        parts = kept if stride == 1 else influence.each(source.own, Outcomes(), fit.model, fit.coefficients)
+        sums = np.zeros((3, count))
+        for part in parts:
+            group = np.clip(np.searchsorted(ends, part["mean"], side="left") - 1, 0, count - 1)
+            for i, value in enumerate((1.0, part["y"], part["mean"])):
+                sums[i] += np.bincount(group, part["freq"] * value, count)
+        return sums
+
+    sums = hosts.total(hosts.together("adding up groups of rows", add).ravel())
+    total, seen, expected = sums.reshape(3, count)
     gap = (seen - expected) ** 2
     with np.errstate(all="ignore"):
         parts = np.where(gap > 0, gap / expected + gap / (total - expected), 0.0)
@@ -215,10 +225,20 @@ def quantiles(values: np.ndarray, freq: np.ndarray, shares: np.ndarray) -> np.nd
 
 def _influence(fit: Fit, source: Source) -> Influenced:
     """One pass over the rows, of which only the worst are kept."""
+    hosts = source.hosts
+    counts, most, rows = hosts.together("looking at single rows", lambda: _worst(fit, source))
+    counts, most = hosts.total(counts.astype(float)), float(hosts.gather(np.asarray(most)).max())
+    rows = hosts.joined(rows)
+    position = rows[influence.largest(rows[:, 0], NAMED), 1]
+    return Influenced(most, *map(int, counts), tuple(int(i) for i in position))
+
+
+def _worst(fit: Fit, source: Source) -> tuple[np.ndarray, float, np.ndarray]:
+    """Counts of rows of this process, their largest Cook's distance, and size and position of the worst."""
     n, rank = fit.nobs, influence.ranks(fit)[0]
-    counts, most, start = np.zeros(4, int), 0.0, 0
+    counts, most, start = np.zeros(4, int), 0.0, source.n_before
     position, size = np.empty(0, int), np.empty(0)
-    for part in influence.chunks(fit, source):
+    for part in influence.chunks(fit, source.own):
         cook, hat = part["cooks_distance"], part["hat"]
         far, alone = cook > 4.0 / n, hat >= 1.0
         with np.errstate(all="ignore"):
@@ -231,4 +251,4 @@ def _influence(fit: Fit, source: Source) -> Influenced:
         size = np.concatenate([size, rated[rated > 0]])
         kept = influence.largest(size, NAMED)
         position, size, start = position[kept], size[kept], start + len(hat)
-    return Influenced(most, *map(int, counts), tuple(int(i) for i in position))
+    return counts, most, np.column_stack([size, position])

@@ -6,7 +6,7 @@ covariance of the coefficients; the rows are taken as given (Oehlert 1992). Sums
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,10 +62,31 @@ class Tally:
     def add(self, key: Hashable, groups: Sequence[Hashable], sums: Any) -> None:
         """Sums of a piece; each of its groups is kept under (key, group)."""
         for g, group in enumerate(groups):
-            full = (key, group)
-            parts = (sums.weight[g], sums.value[:, g], sums.gradient[:, :, g])
-            for store, part in zip((self.weight, self.value, self.gradient), parts, strict=True):
-                store[full] = store[full] + part if full in store else part
+            self._put((key, group), (sums.weight[g], sums.value[:, g], sums.gradient[:, :, g]))
+
+    def _put(self, full: Hashable, parts: Sequence[Any]) -> None:
+        for store, part in zip((self.weight, self.value, self.gradient), parts, strict=True):
+            store[full] = store[full] + part if full in store else part
+
+    def sent(self) -> dict[str, Any] | None:
+        """All sums, in few arrays; None if there are none."""
+        if not self.weight:
+            return None
+        values, gradients = list(self.value.values()), list(self.gradient.values())
+        return {
+            "keys": list(self.weight), "sizes": [len(value) for value in values],
+            "weight": np.array(list(self.weight.values()), float), "value": np.concatenate(values),
+            "gradient": np.concatenate(gradients, axis=1),
+        }  # fmt: skip
+
+    def receive(self, sent: Mapping[str, Any] | None) -> None:
+        """Add what :meth:`sent` of another tally gave."""
+        if sent is None:
+            return
+        edges = np.cumsum(sent["sizes"])[:-1]
+        values, gradients = np.split(sent["value"], edges), np.split(sent["gradient"], edges, axis=1)
+        for full, *parts in zip(sent["keys"], sent["weight"], values, gradients, strict=True):
+            self._put(full, parts)
 
     def lose(self, key: Hashable, groups: Sequence[Hashable]) -> None:
         """Mark groups whose average the fit does not determine."""

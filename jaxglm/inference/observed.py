@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxglm import precision
 from jaxglm.fitted import Fit
-from jaxglm.inference.residuals import need_rows
+from jaxglm.inference.residuals import own_rows
 from jaxglm.kernels import Observed as _Observed
 
 
@@ -38,13 +38,13 @@ class Observed:
 
 
 def observed(fit: Fit, what: str) -> Observed:
-    """Responses and weights; `what` needs them, for the message if the rows were not kept.
+    """Responses and weights of the rows in this process; `what` needs them, for the message if none were kept.
 
     Raises
     ------
     NotAvailableError
     """
-    source = need_rows(fit, what)
+    source = own_rows(fit, what)
     with precision.scope():
         rows = source.map_rows(_Observed(), fit.model, None)
     one = np.ones_like(rows["prior"])

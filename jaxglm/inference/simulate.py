@@ -22,7 +22,8 @@ _ROWS = 1 << 16
 def simulate(fit: Fit, n: int, seed: int | None) -> np.ndarray:
     """Draws (rows, n) of the response at the estimates, the dispersion at its Pearson estimate.
 
-    The draw of a row depends on the seed, its position and the number of the draw, and on nothing else.
+    The draw of a row depends on the seed, its position and the number of the draw, and on nothing else; where others
+    hold further rows, it is the position among all, and the draws are those of the rows of this process.
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
         raise InputTypeError(f"n is the number of draws, a whole number, not {n!r}")
@@ -44,10 +45,12 @@ class Sampler:
     ----------
     family : Family
     given : what a draw needs of each row, see :class:`jaxglm.kernels.Given`
+    first : position of the first of them
     """
 
     family: Family
     given: dict[str, Any]
+    first: int = 0
 
     @classmethod
     def of(cls, fit: Fit, what: str) -> Sampler:
@@ -59,15 +62,17 @@ class Sampler:
             The family has no distribution, or the rows were not kept; `what` cannot be had then.
         """
         require(fit, "sample", what)
-        rows, phi = as_draws(fit, need_rows(fit, what))
-        return cls(fit.model.family, rows.map_rows(Given(), fit.model, (fit.coefficients, phi)))
+        source = need_rows(fit, what)
+        rows, phi = as_draws(fit, source.own)
+        given = rows.map_rows(Given(), fit.model, (fit.coefficients, phi))
+        return cls(fit.model.family, given, source.n_before)
 
     def __call__(self, key: jax.Array) -> np.ndarray:
         """One response a row, (n,)."""
         out = np.empty(len(self.given["phi"]))
         for start in range(0, len(out), _ROWS):
             part = jax.tree.map(lambda a, s=start: a[s : s + _ROWS], self.given)
-            index = np.arange(start, start + len(part["phi"]))
+            index = np.arange(start, start + len(part["phi"])) + self.first
             out[start : start + _ROWS] = _draw(self.family, key, index, part)
         return out
 

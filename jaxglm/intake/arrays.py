@@ -262,7 +262,7 @@ class ArrayIntake:
         """Columns whose effects the model has."""
         return self.columns
 
-    def variable(self, name: str) -> replay.Variable:
+    def variable(self, name: str, hosts: Hosts = ALONE) -> replay.Variable:
         """How a column enters the model: by itself, its derivative is its coefficient."""
         return replay.Variable(name, constant={self.columns.index(name) + int(self.intercept): 1.0})
 
@@ -275,7 +275,7 @@ class ArrayIntake:
         pair = [self.new(replay.with_values(table, {name: Numeric(np.full(table.n_rows, v))})) for v in (1.0, 0.0)]
         return tuple(taken.rows.x for taken in pair), None
 
-    def added(self, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    def added(self, text: str, hosts: Hosts = ALONE) -> tuple[np.ndarray, tuple[str, ...]]:
         """Further terms by name, of which arrays have none.
 
         Raises

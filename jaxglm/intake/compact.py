@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 
 def compact(intake: T, rows: Rows, precision: Precision, hosts: Hosts = ALONE) -> T:
-    """The intake that keeps columns as the precision asks; some of the rows tell how they are centered and scaled.
+    """The intake that keeps columns as the precision asks; rows from all over tell how they are centered.
 
-    With several processes those of the first one are.
+    With several processes they are the same in all.
     """
     if precision.columns is np.float64:
         return intake

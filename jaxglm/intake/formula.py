@@ -260,9 +260,9 @@ class FormulaIntake(Learned):
         rows = encode(self.stored, rows, FLOAT64)
         return Taken(rows, table.index, None, (), bad)
 
-    def variable(self, name: str) -> replay.Variable:
+    def variable(self, name: str, hosts: Hosts = ALONE) -> replay.Variable:
         """How a column enters the model."""
-        return replay.variable_of(self, name)
+        return replay.variable_of(self, name, hosts)
 
     def pieces(self, fit: Any, *more: str) -> Iterator[tuple[Table, replay.Own]]:
         """The fitted rows piece by piece: their columns, with more by name, and what they have beside the design."""

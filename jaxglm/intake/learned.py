@@ -14,9 +14,11 @@ from jaxglm.errors import DataError, FormulaError, NotAvailableError
 from jaxglm.families import Family
 from jaxglm.frames import Table
 from jaxglm.frames.scan import Scan
+from jaxglm.hosts import ALONE, Hosts
 from jaxglm.intake import response
 from jaxglm.intake.base import Given, ModelTerm, mean_offset, without_formula
 from jaxglm.intake.beside import Beside
+from jaxglm.intake.shared import sent_kinds
 from jaxglm.precision import FLOAT64, Precision
 
 #: What may stand before added terms: "~ . + z", "+ z".
@@ -149,8 +151,10 @@ class Learned:
         """The columns of the fitted rows, or None where they were not kept."""
         return self.table if fit.source is not None else None
 
-    def added(self, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    def added(self, text: str, hosts: Hosts = ALONE) -> tuple[np.ndarray, tuple[str, ...]]:
         """Columns (n, q) of further terms in the fitted rows, factors coded in full, and the label of each one's term.
+
+        With several processes the rows are those of this one, and terms are learned from those of all.
 
         Raises
         ------
@@ -159,31 +163,47 @@ class Learned:
         NotAvailableError
             The data came in pieces.
         """
-        return _added(self.table, self.spec, text)
+        return _added(self.table, self.spec, text, hosts)
 
     def mean_offset(self) -> dict[str, float]:
         """For pictures: the mean of an offset or exposure that was given as values."""
         return mean_offset(self.beside)
 
 
-def _added(table: Table | None, first: Any, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    if table is None:
-        raise NotAvailableError(
-            "the columns of the data are not at hand where it comes in pieces; give the added columns as an array "
-            "with one row a fitted row, or fit the longer formula"
-        )
+def _added(table: Table | None, first: Any, text: str, hosts: Hosts) -> tuple[np.ndarray, tuple[str, ...]]:
+    def essence() -> grammar.Essence | None:
+        if table is None:
+            raise NotAvailableError(
+                "the columns of the data are not at hand where it comes in pieces; give the added columns as an array "
+                "with one row a fitted row, or fit the longer formula"
+            )
+        if not terms or "~" in terms:
+            raise FormulaError(f"added terms are written as 'z' or '+ z + C(g)', not as {text!r}")
+        if hosts.size == 1:
+            return None
+        return grammar.essence_of(texts, [(table, {})], functions=first.functions, missing="drop", response=False)
+
+    def columns() -> tuple[np.ndarray, tuple[str, ...]]:
+        if hosts.size == 1:
+            spec, built = grammar.learn_and_build(texts[0], table, functions=first.functions, response=False)
+        else:
+            built = spec_of_all.build(table, response=False, allow_empty=True)
+            spec = spec_of_all
+        if spec.offsets:
+            raise FormulaError(f"{text!r} has an offset, which has no coefficient to test; leave it out")
+        if built.keep is not None:
+            lost = ", ".join(f"{name} ({count:,})" for name, count in built.dropped_by.items())
+            raise DataError(
+                f"values are missing in the fitted rows: {lost}. A test needs the same rows with and without the added "
+                "columns; drop those rows and fit again"
+            )
+        labels = tuple(term.label for term in spec.terms for _ in term.columns)
+        return np.asarray(built.design.columns(built.x, built.n_rows)), labels
+
     terms = _ADDED.sub("", text)
-    if not terms or "~" in terms:
-        raise FormulaError(f"added terms are written as 'z' or '+ z + C(g)', not as {text!r}")
-    known = {"functions": first.functions, "response": False}
-    spec, built = grammar.learn_and_build(f"~ 0 + {terms}", table, **known)
-    if spec.offsets:
-        raise FormulaError(f"{text!r} has an offset, which has no coefficient to test; leave it out")
-    if built.keep is not None:
-        lost = ", ".join(f"{name} ({count:,})" for name, count in built.dropped_by.items())
-        raise DataError(
-            f"values are missing in the fitted rows: {lost}. A test needs the same rows with and without the added "
-            "columns; drop those rows and fit again"
-        )
-    labels = tuple(term.label for term in spec.terms for _ in term.columns)
-    return np.asarray(built.design.columns(built.x, built.n_rows)), labels
+    texts = [f"~ 0 + {terms}"]
+    own = hosts.together("reading the added terms", essence)
+    if hosts.size > 1:
+        whole = grammar.join(hosts.gather_values(own, sent_kinds()))
+        (spec_of_all,) = whole.learn(texts, first.functions, response=False)
+    return hosts.together("making the added columns", columns)

@@ -64,10 +64,6 @@ class MappedRows:
             rows = self.intake._rows(part, self._y[some], extra)
             yield self.intake.keep(Taken(rows)).rows
 
-    def first(self) -> Rows:
-        """The rows of the first piece."""
-        return next(self.blocks())
-
 
 def in_place(matrix: np.ndarray, kept: Any, apart: bool) -> bool:
     """Whether a mapped matrix can be read where it lies: every row of it, on a CPU, as numbers in the order of C.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxglm.errors import DataError, row_count
 from jaxglm.frames.scan import naming
@@ -92,7 +92,3 @@ class Pieces:
                 return taken.name_row(i)
             i -= len(taken.rows.y)
         return f"row {i}"
-
-    def first(self) -> Any:
-        """The rows of the first piece that has any."""
-        return next(self.blocks())

@@ -15,7 +15,9 @@ from jaxglm.formula.slopes import constant_slopes, tangents
 from jaxglm.frames import Column, Factor, Numeric, Table
 from jaxglm.frames.scan import naming
 from jaxglm.frames.table import LazyColumns
+from jaxglm.hosts import Hosts
 from jaxglm.intake.beside import Beside, present
+from jaxglm.intake.shared import shared_column
 from jaxglm.kernels import Rows
 
 
@@ -94,7 +96,7 @@ class Piece:
 
 
 def pieces(intake: Any, fit: Any, *more: str) -> Iterator[Piece]:
-    """All fitted rows, a piece at a time, with more columns by name.
+    """All fitted rows of this process, a piece at a time, with more columns by name.
 
     Rows weigh by freq_weights and prob_weights, not by var_weights.
     """
@@ -111,7 +113,7 @@ def pieces(intake: Any, fit: Any, *more: str) -> Iterator[Piece]:
 def pieces_of_table(table: Table, fit: Any) -> Iterator[tuple[Table, Own]]:
     """Columns in memory beside the rows of a source, which are in the same order."""
     start = 0
-    for found in fit.rows.iterate(kernels.Alongside(), fit.model, None):
+    for found in fit.rows.own.iterate(kernels.Alongside(), fit.model, None):
         stop = start + len(found["freq"])
         index = None if table.index is None else table.index[start:stop]
         makers = {name: partial(_cut, table, name, start, stop) for name in table.columns}
@@ -138,29 +140,32 @@ def pieces_of_frames(intake: Any, *more: str) -> Iterator[tuple[Table, Own]]:
 
 def pieces_of_matrix(names: tuple[str, ...], first: int, fit: Any) -> Iterator[tuple[Table, Own]]:
     """Columns of a matrix, the model's own from position `first` on."""
-    both = [fit.rows.iterate(kernel, fit.model, None) for kernel in (kernels.Columns(), kernels.Alongside())]
+    own = fit.rows.own
+    both = [own.iterate(kernel, fit.model, None) for kernel in (kernels.Columns(), kernels.Alongside())]
     for columns, found in zip(*both, strict=True):
         named = {name: Numeric(columns[:, first + j]) for j, name in enumerate(names)}
         yield Table.of(named, len(columns)), Own(**found)
 
 
-def first_table(intake: Any) -> Table:
-    """Columns by which the kind of each is known: all rows in memory, or the first frame of a stream."""
-    return intake.table if intake.frames is None else next(iter(intake.tables()))
+def first_column(intake: Any, name: str) -> Column:
+    """A column by which its kind is known: of all rows in memory, or of the first frame of a stream."""
+    table = intake.table if intake.frames is None else next(iter(intake.tables()), None)
+    return Factor(np.empty(0, np.int32), ()) if table is None else table[name]
 
 
-def variable_of(intake: Any, name: str) -> Variable:
-    """How a column enters the formulas."""
-    table, specs = first_table(intake), intake.specs
-    column = table[name]
+def variable_of(intake: Any, name: str, hosts: Hosts) -> Variable:
+    """How a column enters the formulas; all processes must ask for it."""
+    own = hosts.together(f"looking at column {name!r}", lambda: first_column(intake, name))
+    column, specs = shared_column(own, hosts), intake.specs
     using = [f for spec in specs for f in spec.factors if name in f.variables]
     coded = [f for f in using if f.levels is not None]
     if isinstance(column, Numeric):
         plain = [f for f in coded if f.expr.code is None or _argument(f.expr.code) in (name, f"`{name}`")]
         if not plain:
-            values = column.values
+            values = own.values if isinstance(own, Numeric) else np.empty(0)
             spread = float(np.nanstd(values)) if len(values) else 0.0
-            spread = spread or float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
+            sizes = hosts.gather(np.array([spread, np.nanmax(np.abs(values), initial=0.0)])).max(axis=0)
+            spread = float(sizes[0]) or float(sizes[1]) or 1.0
             return Variable(name, None, 0, _constant(intake, name), spread, bool(coded))
     else:
         known = set(column.factor.levels)
@@ -229,8 +234,10 @@ def _given(column: Column) -> Column:
     return column
 
 
-def held(table: Table, values: Mapping[str, Any]) -> Table:
+def held(table: Table, values: Mapping[str, Any], known: Mapping[str, tuple]) -> Table:
     """The table with some columns at one value.
+
+    `known` has by name the levels that other pieces of a column may have.
 
     Raises
     ------
@@ -239,10 +246,12 @@ def held(table: Table, values: Mapping[str, Any]) -> Table:
     UnseenLevelError
         The column has no such level.
     """
-    return with_values(table, {name: _constant_column(table, name, value) for name, value in values.items()})
+    return with_values(
+        table, {name: _constant_column(table, name, value, known.get(name, ())) for name, value in values.items()}
+    )
 
 
-def _constant_column(table: Table, name: str, value: Any) -> Column:
+def _constant_column(table: Table, name: str, value: Any, known: tuple) -> Column:
     column, n = table[name], table.n_rows
     if isinstance(column, Numeric):
         try:
@@ -251,9 +260,10 @@ def _constant_column(table: Table, name: str, value: Any) -> Column:
             raise InputTypeError(f"column {name!r} holds numbers, so it cannot be held at {value!r}") from None
     factor = column.factor
     value = value.item() if isinstance(value, np.generic) else value
-    if value not in factor.levels:
-        raise UnseenLevelError(f"column {name!r} has no level {value!r}.{near(str(value), map(str, factor.levels))}")
-    return Factor(np.full(n, factor.levels.index(value), np.int32), factor.levels, factor.ordered, factor.boolean)
+    levels = (*factor.levels, *(level for level in known if level not in set(factor.levels)))
+    if value not in levels:
+        raise UnseenLevelError(f"column {name!r} has no level {value!r}.{near(str(value), map(str, levels))}")
+    return Factor(np.full(n, levels.index(value), np.int32), levels, factor.ordered, factor.boolean)
 
 
 def shifted(table: Table, name: str, step: float) -> Table:

@@ -80,7 +80,7 @@ def draw(results: Any, *, width: int | None = None, style: str = "hanging", ax: 
         "standing": "Bars: observed; line: expected",
         "suspended": "Bars below 0: more observed than expected",
     }
-    n = results.fit.n_rows
+    n = results.fit.rows.own.n_rows
     used = f"{table.n_used:,} of {n:,} rows stand for all" if table.n_used < n else ""
     caption(ax, words[style], f"{wide} counts to a bar" if wide > 1 else "", used)
     return ax

@@ -52,7 +52,7 @@ class Answers:
         """Rao's score test of columns that the model lacks, without fitting them.
 
         `added`: terms (``"z + C(g)"``) or a list of columns of the fitted frame, an array (n,) or (n, q), or a dict of
-        these by predictor (the mean's without one).
+        these by predictor (the mean's without one). Where several processes share the rows, columns are of those here.
         """
         return tests.score_test(self, added)
 
@@ -128,7 +128,10 @@ class Answers:
         return influence.influence(self)
 
     def diagnose(self) -> Diagnosis:
-        """Checks of the model in words: what was found, whether it matters, what to do; some passes over the rows."""
+        """Checks of the model in words: what was found, whether it matters, what to do; some passes over the rows.
+
+        Where several processes share the rows, all must call it, and rows are named with their process.
+        """
         return diagnosis.diagnose(self)
 
     # -- files -------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -129,7 +130,18 @@ def diagnose(res: Results) -> Diagnosis:
     )  # fmt: skip
     with np.errstate(all="ignore"):
         findings = tuple(check(subject) for check in CHECKS)
-    index = labels.row_index(fit.n_rows)
-    named = tuple(tuple(index[list(finding.rows)]) for finding in findings)
+    named = tuple(_names(res, finding.rows) for finding in findings)
     family = fit.model.family
     return Diagnosis(f"Checks of the model (family {family.title}, link {family.link_title})", findings, named)
+
+
+def _names(res: Results, rows: tuple[int, ...]) -> tuple:
+    """Labels of rows by position; with the process where they lie in several."""
+    source, labels = res.fit.source, res.labels
+    if source is None or source.hosts.size == 1:
+        return tuple(labels.row_index(res.fit.n_rows)[list(rows)])
+    hosts, first = source.hosts, source.n_before
+    own = labels.row_index(source.own.n_rows)
+    mine = [(i, f"{own[i - first]} of process {hosts.place}") for i in rows if first <= i < first + len(own)]
+    found = dict(pair for text in hosts.gather_bytes(json.dumps(mine).encode()) for pair in json.loads(text))
+    return tuple(found[i] for i in rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,11 @@ import numpy as np
 from jaxglm.errors import DataWarning, InputError
 from jaxglm.frames import Factor, Table
 from jaxglm.frames.column import merge_levels
+from jaxglm.hosts import Hosts
 from jaxglm.inference import margins as averages
 from jaxglm.inference.margins import Estimates, Measure, Tally
 from jaxglm.intake.replay import Piece, Variable, held, pieces, shifted
+from jaxglm.intake.shared import sent_kinds
 from jaxglm.kernels import Rows, Setting
 from jaxglm.sources import ArraySource
 
@@ -34,20 +36,50 @@ class Kind:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is averaged over which rows: settings of other columns, and groups of rows."""
+    """What is averaged over which rows: settings of other columns, with levels that these have, and groups of rows."""
 
     res: Any
     measure: Measure
     settings: tuple[dict[str, Any], ...]
     by: tuple[str, ...]
+    known: dict[str, tuple] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     groups: dict[Any, None] = field(default_factory=dict)
     levels: dict[str, dict[tuple, Factor]] = field(default_factory=dict)
     lost: list[Any] = field(default_factory=list)
 
+    def each(self, add: Callable[[Piece, np.ndarray | None, list[Any], int, dict], None]) -> None:
+        """Add up every piece in every setting; then there are the sums of all processes."""
+        hosts = self.res.fit.source.hosts
+
+        def own() -> None:
+            for piece, codes, found in self.pieces():
+                for s, setting in enumerate(self.settings):
+                    add(piece, codes, found, s, setting)
+
+        hosts.together("averaging over its rows", own)
+        if hosts.size > 1:
+            self._join(hosts)
+
+    def _join(self, hosts: Hosts) -> None:
+        levels = {name: list(found.values()) for name, found in self.levels.items()}
+        sent = {"sums": self.tally.sent(), "groups": list(self.groups), "levels": levels, "lost": self.lost}
+        found = hosts.gather_values(sent, sent_kinds())
+        for kept in (self.tally.weight, self.tally.value, self.tally.gradient, self.groups, self.levels, self.lost):
+            kept.clear()
+        # In the order of the processes, so that all get the same bits.
+        for part in found:
+            self.tally.receive(part["sums"])
+            self.groups.update(dict.fromkeys(part["groups"]))
+            self.lost.extend(part["lost"])
+            for name, factors in part["levels"].items():
+                self.levels.setdefault(name, {}).update({factor.levels: factor for factor in factors})
+
     def pieces(self) -> Iterator[tuple[Piece, np.ndarray | None, list[Any]]]:
         """Pieces of the rows, the group of each row, and the groups."""
         for piece in pieces(self.res.intake, self.res.fit, *self.by):
+            if not piece.table.n_rows:
+                continue
             codes, found = _groups(piece.table, self.by)
             for name in self.by:
                 factor = piece.table[name].factor
@@ -112,7 +144,7 @@ def add_piece(
     plan: Plan, jobs: Sequence[Job], piece: Piece, codes: Any, found: list[Any], s: int, setting: dict
 ) -> None:
     """What all jobs need of one piece in one setting."""
-    table = held(piece.table, setting)
+    table = held(piece.table, setting, plan.known)
     if any(job.constant for job in jobs):
         rows = plan.rows(piece, codes, table, setting)
         sums = plan.measure.slopes(ArraySource.from_rows(rows), len(found))
@@ -169,7 +201,7 @@ class LevelJob(Job):
     def tables(self, table: Table) -> Iterator[Table]:
         """The rows with the column at each value."""
         for value in self.values:
-            yield held(table, {self.variable.name: value})
+            yield held(table, {self.variable.name: value}, {self.variable.name: self.variable.levels or ()})
 
     def add(self, plan: Plan, piece: Piece, codes: Any, found: list[Any], s: int, table: Table, setting: dict) -> None:
         name = self.variable.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from jaxglm.errors import DataWarning, InputError, InputTypeError, near
 from jaxglm.inference import margins as averages
 from jaxglm.inference.margins import Measure
 from jaxglm.inference.residuals import need_rows
-from jaxglm.intake.replay import held
+from jaxglm.intake.replay import Piece, held
 from jaxglm.kernels import LinkOutcome, LogOutcome, Outcome
 from jaxglm.results.effects import Effects
 from jaxglm.results.jobs import Job, Kind, Plan, add_piece, job_of
@@ -65,7 +66,8 @@ def predictions(res: Results, at: Any, by: Any, scale: str, alpha: float) -> Eff
     Rows weigh by freq_weights and prob_weights; var_weights say how precise a row is, not how many it stands for, and
     do not weigh; a binomial row counts once, whatever its trials. Standard errors hold the rows fixed (delta method;
     Oehlert 1992) and come from whatever covariance the result has. They are NaN with a warning where an aliased fit
-    does not determine the average. Cost: one pass of O(n P) a combination, a chunk of rows in memory at a time. In R:
+    does not determine the average. Cost: one pass of O(n P) a combination, a chunk of rows in memory at a time. Where
+    several processes share the rows, averages are over all of them, and all processes must call it. In R:
     ``marginaleffects::avg_predictions``.
 
     Examples
@@ -79,10 +81,7 @@ def predictions(res: Results, at: Any, by: Any, scale: str, alpha: float) -> Eff
     """
     plan, level = _plan(res, at, by, scale), check_alpha(alpha)
     with precision.scope():
-        for piece, codes, found in plan.pieces():
-            for s, setting in enumerate(plan.settings):
-                rows = plan.rows(piece, codes, held(piece.table, setting), setting)
-                plan.add(s, found, plan.measure.level(rows, len(found)), rows if setting else None)
+        plan.each(partial(_add_level, plan))
     plan.warn()
     order = [(s, g) for s in range(len(plan.settings)) for g in plan.in_order()]
     made = averages.stack([plan.tally.average(s, g) for s, g in order])
@@ -154,9 +153,7 @@ def margins(
             plan.groups[()] = None
             plan.add((0, ""), [()], plan.measure.slopes(source))
         else:
-            for piece, codes, found in plan.pieces():
-                for s, setting in enumerate(plan.settings):
-                    add_piece(plan, jobs, piece, codes, found, s, setting)
+            plan.each(partial(add_piece, plan, jobs))
     labels, parts = [], []
     for job in jobs:
         for s, setting in enumerate(plan.settings):
@@ -168,6 +165,11 @@ def margins(
     plan.warn()
     title = "Average effects" + (" on the link scale" if scale == "link" else "")
     return Effects(pd.DataFrame(labels), averages.stack(parts), res.covariance, title, _notes(res, at), level)
+
+
+def _add_level(plan: Plan, piece: Piece, codes: Any, found: list[Any], s: int, setting: dict) -> None:
+    rows = plan.rows(piece, codes, held(piece.table, setting, plan.known), setting)
+    plan.add(s, found, plan.measure.level(rows, len(found)), rows if setting else None)
 
 
 def _choose(what: str, value: Any, known: Mapping[str, Any]) -> Any:
@@ -183,7 +185,9 @@ def _plan(res: Results, at: Any, by: Any, scale: str, log: bool = False) -> Plan
     need_rows(res.fit, "an average over rows")
     names = () if by is None else (by,) if isinstance(by, str) else tuple(by)
     settings = _settings(res, at)
-    return Plan(res, Measure(res.fit, LogOutcome(outcome) if log else outcome), settings, names)
+    measure = Measure(res.fit, LogOutcome(outcome) if log else outcome)
+    known = {name: res.intake.variable(name, res.fit.source.hosts).levels or () for name in at or ()}
+    return Plan(res, measure, settings, names, known)
 
 
 def _settings(res: Results, at: Any) -> tuple[dict[str, Any], ...]:
@@ -219,7 +223,7 @@ def _jobs(res: Results, variables: Any, kind: Kind, values: Any, pairs: Any) -> 
         raise InputError("the model has no column to take the effect of")
     jobs = []
     for name in names:
-        variable = intake.variable(name)
+        variable = intake.variable(name, res.fit.source.hosts)
         if every and variable.stepped:
             warnings.warn(
                 f"{name!r} is left out: the model has steps in it; ask for margins({name!r}, values=[...])",

@@ -140,6 +140,7 @@ class Results(Answers, Figures):
         n : int
         seed : int, optional
             The same seed gives the same draws on every machine and device; without it they differ from call to call.
+            Where several processes share the rows, each draws those of its own, as one process would draw for all.
         """
         return self.labels.draws(simulate.simulate(self.fit, n, seed))
 

@@ -18,6 +18,7 @@ from jaxglm.inference.added import add_columns
 from jaxglm.inference.hypotheses import HypothesisTest
 from jaxglm.inference.submodels import Row, Submodels, check_test
 from jaxglm.results.restrictions import restrictions
+from jaxglm.sources import Source
 
 if TYPE_CHECKING:
     from jaxglm.results.results import Results
@@ -48,31 +49,31 @@ def score_test(res: Results, added: Any) -> HypothesisTest:
     """See :meth:`jaxglm.results.results.Results.score_test`."""
     _require_likelihood([res], "a score test")
     family, source = res.fit.model.family, res.fit.rows
-    if source.own is not source:
-        raise NotAvailableError(
-            "score_test() takes columns for all rows, but these lie in several processes; fit the longer model and "
-            "use lr_test()"
-        )
     wanted = added if isinstance(added, Mapping) else {family.predictors[0]: added}
-    values, names = [np.zeros((source.n_rows, 0))] * len(family.predictors), []
+    values, names = [np.zeros((source.own.n_rows, 0))] * len(family.predictors), []
     for predictor, what in wanted.items():
         if predictor not in family.predictors:
             known = ", ".join(map(repr, family.predictors))
             raise InputError(f"the {family.name} family has the predictors {known}, not {predictor!r}")
         with precision.scope():
-            columns, found = _added(res, what)
+            columns, found = _added(res, what, source)
         values[family.predictors.index(predictor)] = columns
         names += list(found) if predictor == family.predictors[0] else [f"{predictor}: {n}" for n in found]
+    source.hosts.same("the names of the added columns", names)
     return add_columns(res.fit, source, values, tuple(names))
 
 
-def _added(res: Results, what: Any) -> tuple[np.ndarray, Sequence[str]]:
-    """Added columns (n, q) of the fitted rows and their names."""
-    if isinstance(what, str):
-        return res.intake.added(what)
+def _added(res: Results, what: Any, source: Source) -> tuple[np.ndarray, Sequence[str]]:
+    """Added columns (n, q) of the fitted rows in this process, and their names."""
     if isinstance(what, (list, tuple)) and what and all(isinstance(v, str) for v in what):
-        return res.intake.added(" + ".join(f"`{name}`" for name in what))
-    n = res.fit.n_rows
+        what = " + ".join(f"`{name}`" for name in what)
+    if isinstance(what, str):
+        return res.intake.added(what, source.hosts)
+    return source.hosts.together("reading the added columns", lambda: _columns(res, what, source.own.n_rows))
+
+
+def _columns(res: Results, what: Any, n: int) -> tuple[np.ndarray, Sequence[str]]:
+    """Columns that are given, (n, q), and their names."""
     labels = res.labels.row_index(n)
     names = None
     if isinstance(what, (pd.Series, pd.DataFrame)):

@@ -152,7 +152,7 @@ def _resid(res: Results, kind: str) -> np.ndarray:
     """Residuals, NaN where the family has none of this kind."""
     family = res.fit.model.family
     there = all(family.has(method) for method in residuals.KINDS[kind])
-    return res.resid(kind).to_numpy() if there else np.full(res.fit.n_rows, np.nan)
+    return res.resid(kind).to_numpy() if there else np.full(res.fit.rows.own.n_rows, np.nan)
 
 
 def augment(res: Results, data: pd.DataFrame | None = None) -> pd.DataFrame:

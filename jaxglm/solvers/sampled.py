@@ -33,7 +33,7 @@ from jaxglm.kernels import (
     Totals,
 )
 from jaxglm.precision import Precision, host
-from jaxglm.progress import report_step
+from jaxglm.progress import report_step, unseen
 from jaxglm.solvers import drive, newton, rank
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.newton import Settings, State
@@ -157,6 +157,11 @@ def rows_of(source: Source, model: Model) -> Source | None:
 
 def fit_rows(few: Source, model: Model, curvature: str, precision: Precision, doubtful: bool = False) -> Sampled | None:
     """The fit to a sample; None where it is not plain, or where there are `doubtful` columns and none are allowed."""
+    with unseen():
+        return _fit_rows(few, model, curvature, precision, doubtful)
+
+
+def _fit_rows(few: Source, model: Model, curvature: str, precision: Precision, doubtful: bool) -> Sampled | None:
     facts = drive.survey(few, model)
     if not np.isfinite(facts.gram).all() or int(facts.n_bad_y):
         return None

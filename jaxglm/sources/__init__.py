@@ -2,7 +2,7 @@
 
 from jaxglm.sources.arrays import ArraySource
 from jaxglm.sources.base import Source, block_rows, bucket, chunk_rows, reduce_rows
-from jaxglm.sources.hosts import HostsSource, first_row, without_rows
+from jaxglm.sources.hosts import HostsSource, first_row, spread_rows, without_rows
 from jaxglm.sources.mesh import MeshSource, MeshStream
 from jaxglm.sources.recorded import Journal, Recorded
 from jaxglm.sources.storage import Window, plain
@@ -22,6 +22,7 @@ __all__ = [
     "bucket",
     "chunk_rows",
     "first_row",
+    "spread_rows",
     "plain",
     "reduce_rows",
     "without_rows",

@@ -89,6 +89,8 @@ class Source(ABC):
 
     #: The processes that hold rows of it; those make every pass together.
     hosts: Hosts = ALONE
+    #: Rows of the processes before this one.
+    n_before: int = 0
 
     #: Whether some of the memory that is read belongs to the user, who may change it.
     aliased: bool = False

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxglm.errors import DataError, NotAvailableError
-from jaxglm.hosts import Hosts
+from jaxglm.hosts import Hosts, bytes_of, tree_of
 from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
 from jaxglm.precision import host
 from jaxglm.sources.arrays import ArraySource
@@ -34,15 +34,21 @@ class HostsSource(Source):
     hosts : Hosts
     n_rows : int
         Rows in all processes.
+    n_before : int
+        Rows in the processes before this one.
+    read_anew : bool
+        Whether any process reads its rows anew at every pass.
     """
 
-    def __init__(self, own: Source, hosts: Hosts, n_rows: int):
-        self._own, self.hosts, self.n_rows, self.read_anew = own, hosts, n_rows, own.read_anew
+    def __init__(self, own: Source, hosts: Hosts, n_rows: int, n_before: int = 0, read_anew: bool = False):
+        self._own, self.hosts, self.n_rows = own, hosts, n_rows
+        self.n_before, self.read_anew = n_before, read_anew
 
     @classmethod
     def of(cls, own: Source, hosts: Hosts) -> HostsSource:
         """From the rows of each process."""
-        return cls(own, hosts, int(hosts.gather(np.asarray(own.n_rows, np.int64)).sum()))
+        counts, anew = hosts.gather(np.asarray([own.n_rows, own.read_anew], np.int64)).T
+        return cls(own, hosts, int(counts.sum()), int(counts[: hosts.place].sum()), bool(anew.any()))
 
     @property
     def own(self) -> Source:
@@ -62,7 +68,7 @@ class HostsSource(Source):
             parts = np.split(sums, np.cumsum([a.size for a in leaves])[:-1])
             made = [part.reshape(a.shape).astype(a.dtype) for part, a in zip(parts, leaves, strict=True)]
             return jax.tree.unflatten(structure, made)
-        values = [_tree_of(content, value) for content in self.hosts.gather_bytes(_bytes_of(value))]
+        values = [tree_of(content, value) for content in self.hosts.gather_bytes(bytes_of(value))]
         return host(reduce(lambda a, b: _combine(kernel, a, b), values))
 
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
@@ -81,14 +87,16 @@ class HostsSource(Source):
         sums = self.hosts.total(np.concatenate([share * np.asarray(a, float).ravel() for a in leaves]))
         parts = np.split(sums, np.cumsum([np.size(a) for a in leaves])[:-1])
         made = [_as(part.reshape(np.shape(a)), np.asarray(a).dtype) for part, a in zip(parts, leaves, strict=True)]
-        found = self.hosts.gather_bytes(np.asarray(kept, float).tobytes())
-        return jax.tree.unflatten(structure, made), np.concatenate([np.frombuffer(content) for content in found])
+        return jax.tree.unflatten(structure, made), self.hosts.joined(np.asarray(kept, float))
 
     def replace(self, change: Callable[[Rows], Rows]) -> HostsSource:
-        return HostsSource(self.own.replace(change), self.hosts, self.n_rows)
+        return self._of(self.own.replace(change))
 
     def beside(self, values: Any, change: Callable[[Rows, Any], Rows]) -> HostsSource:
-        return HostsSource(self.own.beside(values, change), self.hosts, self.n_rows)
+        return self._of(self.own.beside(values, change))
+
+    def _of(self, own: Source) -> HostsSource:
+        return HostsSource(own, self.hosts, self.n_rows, self.n_before, self.read_anew)
 
     def sample(self, n: int) -> ArraySource | None:
         """Some rows of every process, in all of them."""
@@ -103,7 +111,7 @@ class HostsSource(Source):
         pieces = [(self.own.resident, 0)] if some is None else zip(some._chunks, some._counts, strict=True)
         pieces = [_first_rows(*piece) for piece in pieces]
         rows = jax.tree.map(lambda *found: np.concatenate(found), *pieces)
-        parts = [_rows_of(content, rows) for content in self.hosts.gather_bytes(_bytes_of(rows))]
+        parts = [_rows_of(content, rows) for content in self.hosts.gather_bytes(bytes_of(rows))]
         return ArraySource.from_rows(jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts), owned=True)
 
 
@@ -126,11 +134,18 @@ class _NoRows(ArraySource):
 
 def first_row(rows: Rows, hosts: Hosts) -> Rows:
     """The first row that any process has, in all of them; `rows` have the same form everywhere."""
-    found = hosts.gather_bytes(_bytes_of(jax.tree.map(lambda a: a[:1], rows)))
+    found = hosts.gather_bytes(bytes_of(jax.tree.map(lambda a: a[:1], rows)))
     content = next((c for c in found if c), None)
     if content is None:
         raise DataError("no rows are left to fit in any process; the data is empty, or a value is missing in every row")
     return _rows_of(content, rows)
+
+
+def spread_rows(rows: Rows, hosts: Hosts, n: int) -> Rows:
+    """About n rows from all over those of each process, in all of them; `rows` have the same form everywhere."""
+    few = jax.tree.map(lambda a: a[:: max(1, len(rows.y) // n)], rows)
+    parts = [_rows_of(content, few) for content in hosts.gather_bytes(bytes_of(few))]
+    return jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
 
 
 def _as(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -142,26 +157,11 @@ def _first_rows(rows: Rows, count: int) -> Rows:
     return jax.tree.map(lambda a: on_host(a)[:count], rows, is_leaf=is_leaf)
 
 
-def _bytes_of(tree: Any) -> bytes:
-    return b"".join(np.asarray(a).tobytes() for a in jax.tree.leaves(tree))
-
-
 def _rows_of(content: bytes, like: Rows) -> Rows:
     """As many rows as the bytes hold, of the form of others."""
     leaves = jax.tree.leaves(like)
     m = len(content) // sum(a.dtype.itemsize * int(np.prod(a.shape[1:])) for a in leaves)
-    return _tree_of(content, jax.tree.map(lambda a: jax.ShapeDtypeStruct((m, *a.shape[1:]), a.dtype), like))
-
-
-def _tree_of(content: bytes, like: Any) -> Any:
-    """Arrays of the shapes and types of others, from their bytes end to end."""
-    leaves, structure = jax.tree.flatten(like)
-    found, start = [], 0
-    for a in leaves:
-        size = int(np.prod(a.shape)) * a.dtype.itemsize
-        found.append(np.frombuffer(content[start : start + size], a.dtype).reshape(a.shape))
-        start += size
-    return jax.tree.unflatten(structure, found)
+    return tree_of(content, jax.tree.map(lambda a: jax.ShapeDtypeStruct((m, *a.shape[1:]), a.dtype), like))
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,10 @@ class Journal:
             self._write()
         return value
 
+    def keep(self, n: int) -> None:
+        """Forget all passes after the first n."""
+        del self.entries[n:]
+
     def remove(self) -> None:
         """Delete the file; the fit is done."""
         with contextlib.suppress(FileNotFoundError):

@@ -50,12 +50,16 @@ class StreamSource(Source):
         Not less than there are.
     chunk : int, optional
         Most rows of a chunk, by default as many as suit the device.
+    sampled : Rows, optional
+        A sample of the rows, where one is known already.
     """
 
     read_anew = True
 
-    def __init__(self, blocks: Callable[[], Iterator[Rows]], n_rows: int, chunk: int | None = None):
-        self._blocks = blocks
+    def __init__(
+        self, blocks: Callable[[], Iterator[Rows]], n_rows: int, chunk: int | None = None, sampled: Rows | None = None
+    ):
+        self._blocks, self._sampled = blocks, sampled
         self._changes: tuple[Callable[[Rows, int, int], Rows], ...] = ()
         self._fixed = chunk is not None
         self.n_rows = n_rows
@@ -126,10 +130,15 @@ class StreamSource(Source):
         """About n rows or more, by a pass that computes nothing; what a fit saves by them is several passes."""
         if self._changes:
             return None
-        done, thinning = begin_pass(self.n_rows, "sample"), Thinning()
-        with Prefetch(self._blocks) as made:
-            for block in made.lane():
-                thinning.add(block)
-                done(len(block.y))
-        rows = thinning.rows()
+        rows = thinned(self._blocks, self.n_rows).rows() if self._sampled is None else self._sampled
         return None if rows is None or len(rows.y) < n else ArraySource.from_rows(rows, owned=True)
+
+
+def thinned(blocks: Callable[[], Iterator[Rows]], n_rows: int) -> Thinning:
+    """A sample of rows that come anew at every pass, by one that computes nothing."""
+    done, thinning = begin_pass(n_rows, "sample"), Thinning()
+    with Prefetch(blocks) as made:
+        for block in made.lane():
+            thinning.add(block)
+            done(len(block.y))
+    return thinning

@@ -68,6 +68,10 @@ class Thinning:
         while self._count > self._most:
             self._join()
 
+    def spread(self) -> Rows:
+        """The rows that are kept so far, few or not, but those that are kept for the sake of levels alone."""
+        return jax.tree.map(lambda *pieces: np.concatenate(pieces), *[rows for _, rows in self._parts])
+
     def rows(self) -> Rows | None:
         """The rows that are kept, in their order; None if they are no small part of all."""
         while self._count > max(self._seen // SHARE, FEWEST):

@@ -115,6 +115,25 @@ def test_streams_and_meshes_keep_the_same_rows(wanted):
         np.testing.assert_allclose(other.bse, whole.bse, rtol=MIXED_ERRORS if wanted == "mixed" else SINGLE)
 
 
+def test_streams_are_centered_by_rows_from_all_over():
+    draw = np.random.default_rng(8)
+    # The first piece, a row of zeros, says nothing of the others.
+    data = pd.DataFrame({"drift": 1e4 + draw.normal(size=N), "x": draw.normal(size=N)})
+    data["y"] = draw.poisson(np.exp(0.1 * (data.drift - 1e4) + 0.2 * data.x)).astype(float)
+    data.loc[0, ["drift", "y"]] = 0.0
+
+    def fit(wanted):
+        edges = [0, 1, 800, 2000, N]
+        return jg.glm(
+            "y ~ drift + x", lambda: (data[a:b] for a, b in zip(edges, edges[1:], strict=False)), "poisson",
+            precision=wanted,
+        )  # fmt: skip
+
+    double, mixed = fit("float64"), fit("mixed")
+    assert np.abs((mixed.params - double.params) / double.bse).max() < MIXED
+    np.testing.assert_allclose(mixed.bse, double.bse, rtol=MIXED_ERRORS)
+
+
 def test_columns_that_single_precision_cannot_tell_apart_are_aliased():
     data = DATA.assign(sum=DATA.year * 1.1 + DATA.income / 3.0)
     with pytest.warns(AliasWarning, match="'sum' is dropped"):

@@ -369,6 +369,14 @@ def test_progress_shows_passes_rows_and_steps(bars):
     assert steps[0] == "" and steps[-1].startswith("step of ") and steps[-1].endswith(" standard errors")
 
 
+def test_progress_leaves_out_the_sample(bars):
+    x = np.random.default_rng(4).normal(size=40_000)
+    res = jg.fit(x[:, None], np.random.default_rng(5).poisson(np.exp(0.2 * x)), "poisson", progress=True)
+    (bar,) = bars
+    descriptions = [event[1] for event in bar.events if event[0] == "description"]
+    assert "closing" in res.n_passes and len(descriptions) == sum(res.n_passes.values())
+
+
 def test_progress_is_off_for_short_work_and_on_for_long(bars, monkeypatch):
     pieces = lambda: iter([SMALL[:4], SMALL[4:]])  # noqa: E731
     jg.glm("y ~ x", pieces, "poisson")
