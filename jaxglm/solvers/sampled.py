@@ -59,7 +59,10 @@ _PASSES_OF_A_HESSIAN = 3
 _PASSES_OF_A_HESSIAN_READ = 1
 #: How much better the closing pass must be expected to end than it has to.
 _MARGIN = 3.0
-_MOST_TURNS = 12
+#: Rows and coefficients from which gradients alone are so much cheaper that it pays to begin without a sample too.
+_MANY_ROWS, _MANY_COEFFICIENTS = 2**14, 64
+#: Passes after which the way is given up; of those from starting values most are cheap.
+_MOST_TURNS, _MOST_FROM_START = 12, 20
 
 
 @dataclass(frozen=True)
@@ -119,16 +122,15 @@ def solve(
     """
     if not model.family.has_expected:
         return None
-    if sample is None:
-        few = rows_of(source, model)
-        sample = None if few is None else agreed(source, fit_rows(few, model, curvature, precision))
-    if sample is None:
+    few = rows_of(source, model) if sample is None else None
+    if few is not None:
+        sample = agreed(source, fit_rows(few, model, curvature, precision))
+    if sample is None and (few is not None or not _worth_gradients(source, model, precision)):
         return None
-    run = _Run(source, model, kind, tol, sample, precision)
-    facts = run.open(curvature, max_iter)
+    run = _Run(source, model, kind, tol, precision)
+    facts = run.begin(curvature, max_iter, check) if sample is None else run.open(sample, curvature, max_iter, check)
     if facts is None:
         return None
-    check(facts)
     while run.goes_on:
         if run.plan() != "closing":
             run.step()
@@ -136,9 +138,18 @@ def solve(
         constant, null_passes = null(facts, run.trial)
         sums = run.close(constant)
         if sums is not None and run.ended:
-            lengths = np.sqrt(np.diagonal(sample.facts.gram) * (float(facts.n_rows) / float(sample.facts.n_rows)))
+            surveyed = run.sample.facts
+            lengths = np.sqrt(np.diagonal(surveyed.gram) * (float(facts.n_rows) / float(surveyed.n_rows)))
             return Closed(run.solution(facts), facts, lengths, sums, null_passes, *run.last)
     return None
+
+
+def _worth_gradients(source: Source, model: Model, precision: Precision) -> bool:
+    """Whether to begin at the family's starting values, in passes from the host."""
+    family = model.family
+    many = source.n_rows >= _MANY_ROWS and model.layout.n_coefficients >= _MANY_COEFFICIENTS
+    plain = family.has("start") and family.limit is None and not family.quadratic and not precision.single
+    return many and plain and source.sums_on_host
 
 
 def size_of(source: Source, model: Model) -> int:
@@ -184,50 +195,91 @@ def agreed(source: Source, sample: Sampled | None) -> Sampled | None:
     return None if sample is None else Sampled(*source.hosts.agreed(tuple(sample)))
 
 
-def _updated(state: State, gradient: np.ndarray) -> np.ndarray:
-    """The information with its curvature along the last step replaced by what the gradients say (BFGS)."""
-    step, change = np.asarray(state.direction), gradient - np.asarray(state.gradient)
-    information = np.asarray(state.information)
-    # Not a product of a BLAS, whose threads would stay awake beside those of the next pass.
-    along = np.einsum("ij,j", information, step)
-    before, after = step @ along, step @ change
-    if not (before > 0 and after > 0):
-        return information
-    return information - np.outer(along, along) / before + np.outer(change, change) / after
+class _Secants:
+    """What a Hessian and the gradients after it say of the next step (BFGS; Nocedal and Wright 2006, algorithm 7.4)."""
+
+    def __init__(self, factor: Information):
+        self.factor = factor
+        self._pairs: list[tuple[np.ndarray, np.ndarray, float]] = []
+
+    def learn(self, step: np.ndarray, change: np.ndarray) -> None:
+        """That the gradient changed so much over a step."""
+        along = float(step @ change)
+        if along > 0:
+            self._pairs.append((step, change, 1.0 / along))
+
+    def direction(self, gradient: np.ndarray) -> np.ndarray:
+        """The next step, (P,)."""
+        left, shares = np.array(gradient), []
+        for step, change, unit in reversed(self._pairs):
+            shares.append(unit * (step @ left))
+            left -= shares[-1] * change
+        found = np.asarray(self.factor.solve(left))
+        for (step, change, unit), share in zip(self._pairs, reversed(shares), strict=True):
+            found = found + (share - unit * (change @ found)) * step
+        return -found
 
 
 class _Run:
     """The passes over all rows, one after the other; lengths are in standard errors."""
 
-    def __init__(self, source: Source, model: Model, kind: str, tol: float, sample: Sampled, precision: Precision):
-        self.source, self.model, self.kind, self.tol, self.sample = source, model, kind, tol, sample
-        self.precision = precision
+    def __init__(self, source: Source, model: Model, kind: str, tol: float, precision: Precision):
+        self.source, self.model, self.kind, self.tol, self.precision = source, model, kind, tol, precision
         family = model.family
         self.scoring = family.has("scoring")
-        #: Whether products in single precision are wanted throughout, and resolve the columns.
-        self.single = precision.single and sample.pivot > rank.SINGLE
-        #: Whether they save time and still give good steps.
-        self.coarse = self.single or sample.pivot > rank.SINGLE and any(
-            isinstance(part, (Dense, Columns)) and part.n_columns >= _WIDE
-            for design in model.layout.designs for part, _ in design.parts
-        )  # fmt: skip
+        self.single = self.coarse = False
+        #: Whether the way began at starting values, farther away than a fit to a sample.
+        self.from_start = False
         self.passes: Counter = Counter(sample=1) if source.read_anew else Counter()
         #: Whether what a step solves with is the very Hessian, so that a fresh one leaves less the nearer it is.
         self.exact = family.is_canonical
+        #: The expected information, where it is known to be the same everywhere.
+        self.steady: np.ndarray | None = None
+        #: How steps are made where a pass gave no Hessian.
+        self.secants: _Secants | None = None
         #: How far the steps since the Hessian went, and what share of a distance a step leaves.
         self.reach, self.leaves = 0.0, None
         self.ended = False
+        self.sample: Sampled
         self.state: State
         self.settings: Settings
         self.information = None
         self.tolerance = np.inf
 
-    def open(self, curvature: str, max_iter: int) -> Facts | None:
-        """The first pass; None where the way ends here."""
-        family, sample = self.model.family, self.sample
+    def begin(self, curvature: str, max_iter: int, check: Callable[[Facts], None]) -> Facts | None:
+        """The first passes where there is no sample: a survey, and a step from the starting values of each row."""
+        family = self.model.family
+        facts = host(self._reduce(Survey("own", repeats=self.source.repeats), None, "survey"))
+        check(facts)
+        if not (np.diagonal(facts.gram) > 0).all():
+            return None
+        p = self.model.layout.n_coefficients
+        self.settings = drive.settings_of(family, facts, self.tol, max_iter, curvature, self.precision, False)
+        center = drive.starts.center_of(facts, family.mean_range)
+        self.state = newton.begin(np.zeros(p), np.ones(p, bool), center, self.settings, True)
+        totals = self._reduce(Newton(self.scoring), newton.trial(self.state), "newton")
+        self._take(totals, fresh=True)
+        if family.steady and not self.scoring:
+            self.steady = np.asarray(totals.information)
+        factor = drive.factor(totals.information, np.ones(p, bool))
+        pivot = float(np.min(np.diagonal(factor.lower) ** 2)) if factor.ok else 0.0
+        self.sample, self.from_start = Sampled(np.zeros(p), True, pivot, facts, factor), True
+        self.secants = _Secants(factor)
+        return facts if self.goes_on and pivot > _DOUBTFUL else None
+
+    def open(self, sample: Sampled, curvature: str, max_iter: int, check: Callable[[Facts], None]) -> Facts | None:
+        """The first pass from a sample's fit; None where the way ends here."""
+        family, self.sample, precision = self.model.family, sample, self.precision
+        #: Whether products in single precision are wanted throughout, and resolve the columns.
+        self.single = precision.single and sample.pivot > rank.SINGLE
+        #: Whether they save time and still give good steps.
+        self.coarse = self.single or sample.pivot > rank.SINGLE and any(
+            isinstance(part, (Dense, Columns)) and part.n_columns >= _WIDE
+            for design in self.model.layout.designs for part, _ in design.parts
+        )  # fmt: skip
         rough = sample.whole and self.coarse and (self.single or not family.quadratic)
         kernel = Joint(
-            (Newton(self.scoring, "coarse" if rough else "full"), Survey(products=False, repeats=self.source.repeats))
+            (Newton(self.scoring, "coarse" if rough else "full"), Survey("none", repeats=self.source.repeats))
         )
         observed = np.asarray(False)
         center = np.asarray(drive.starts.center_of(sample.facts, family.mean_range))
@@ -242,6 +294,9 @@ class _Run:
         self._take(totals, fresh=True)
         if not sample.whole and self.goes_on and not self._full_rank(totals):
             return None
+        if family.steady and not rough and not self.scoring:
+            self.steady = np.asarray(totals.information)
+        check(facts)
         return facts
 
     @property
@@ -250,7 +305,8 @@ class _Run:
         state = self.state
         status = Status(int(state.status))
         plain = status in (Status.RUNNING, Status.CONVERGED) and not int(state.n_halvings)
-        return plain and sum(self.passes.values()) < _MOST_TURNS and np.isfinite(float(state.length))
+        most = _MOST_FROM_START if self.from_start else _MOST_TURNS
+        return plain and sum(self.passes.values()) < most and np.isfinite(float(state.length))
 
     @property
     def trial(self) -> np.ndarray:
@@ -262,12 +318,16 @@ class _Run:
         if int(self.state.status) == Status.CONVERGED:
             return "closing"
         read = self.source.read_anew
+        # A Hessian that would be the one at hand again.
+        same = self.steady is not None and not bool(self.state.observed)
         if self.leaves is None:
-            return "gradient" if self.sample.whole and not read else "newton"
+            return "gradient" if (self.sample.whole and not read and not self.from_start) or same else "newton"
         length = float(self.state.length)
         error = length * self.leaves / (1.0 - self.leaves) if self.leaves < 1.0 else np.inf
         if _MARGIN * max(self._stale(error), error * self._contraction(error, length)) < self.tol:
             return "closing"
+        if same:
+            return "gradient"
         if self.leaves > _SLOW:
             return "newton"
         target = self.tol * min(1.0 / self._stale(1.0), 1.0 / self.leaves)
@@ -287,22 +347,21 @@ class _Run:
         # What is kept is labelled as what it is, whatever the next Hessian would be.
         self.state = state._replace(observed=state.information_observed)
         totals = self._reduce(Newton(self.scoring, "none"), self._point(state.information_observed), "gradient")
-        self._take(totals._replace(information=_updated(state, np.asarray(totals.gradient))), fresh=False)
+        self._take(totals, fresh=False)
 
     def close(self, null: np.ndarray) -> FitSums | None:
         """The last pass; None where its step is refused. It is the end if what then remains is short enough."""
         family, observed = self.model.family, self.kind == "observed"
-        quadratic = family.quadratic
-        gram = "none" if quadratic else "coarse" if self.single else "full"
+        known = self.state.information if family.quadratic else None if observed else self.steady
+        gram = "none" if known is not None else "coarse" if self.single else "full"
         kernel = Closing(Newton(gram=gram), Statistics(family.dispersion_known))
         point = ClosingPoint(self._point(np.asarray(observed)), null, np.asarray(1.0))
         totals, sums = self._reduce(kernel, point, "closing")
         self.last = (kernel, point)
         # The reported information serves for the step where it is the very Hessian; else the one of before does.
-        serves = not quadratic and (family.is_canonical or (observed and not self.scoring))
-        self.information = self.state.information if quadratic else totals.information
-        before = self.state
-        self._take(totals if serves else totals._replace(information=before.information), fresh=serves)
+        serves = known is None and (family.is_canonical or (observed and not self.scoring))
+        self.information = totals.information if known is None else known
+        self._take(totals, fresh=serves)
         length = float(self.state.length)
         if not self.goes_on:
             return None
@@ -313,7 +372,8 @@ class _Run:
     def solution(self, facts: Facts) -> drive.Solution:
         """What the last pass ended with."""
         p = len(self.sample.theta)
-        information = drive.factor(self.information, np.ones(p, bool))
+        same = self.information is self.steady and self.secants is not None
+        information = self.secants.factor if same else drive.factor(self.information, np.ones(p, bool))
         return drive.Solution(
             theta=self.trial, expected=information if self.kind == "expected" else None,
             observed=information if self.kind == "observed" else None, rank=rank.full(p), held=np.zeros(p, bool),
@@ -333,7 +393,11 @@ class _Run:
         before = self.state
         went = 0.0 if np.isinf(float(before.length)) else float(before.length)
         running = before._replace(status=np.asarray(Status.RUNNING, np.int32))
-        self.state = drive.step(running, totals, self.settings)
+        if fresh or self.model.family.quadratic:
+            totals = totals if fresh else totals._replace(information=before.information)
+            self.secants, self.state = None, drive.step(running, totals, self.settings)
+        else:
+            self.state = self._advanced(running, totals._replace(information=before.information))
         since = self.reach + went
         length = float(self.state.length)
         report_step(length)
@@ -346,6 +410,14 @@ class _Run:
                 self.leaves = length / went
             self.leaves = min(max(self.leaves, 1e-8), 1e3)
         self.reach = 0.0 if fresh else since
+
+    def _advanced(self, state: State, totals: Totals) -> State:
+        """The state after a pass for the gradient, by the Hessian of before and what gradients have said since."""
+        if self.secants is None:
+            self.secants = _Secants(drive.factor(state.information, np.asarray(state.active)))
+        gradient = np.asarray(totals.gradient)
+        self.secants.learn(np.asarray(state.direction), gradient - np.asarray(state.gradient))
+        return drive.step(state, totals, self.settings, self.secants.factor, self.secants.direction(gradient))
 
     def _stale(self, distance: float) -> float:
         """Relative change of standard errors over a distance."""

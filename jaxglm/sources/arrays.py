@@ -17,6 +17,7 @@ from jaxglm.sources.base import (
     bucket,
     chunk_rows,
     cut,
+    even_rows,
     filled,
     map_chunk,
     pad,
@@ -68,6 +69,7 @@ class ArraySource(Source):
         if n <= size:
             return cls([to_device(pad(rows, min(size, bucket(n))))], [n])
         on_cpu = jax.default_backend() == "cpu"
+        size = even_rows(size, n) if on_cpu else size
         if on_cpu and all(a.dtype.kind == "i" and a.ndim == 1 for a in jax.tree.leaves(rows.x)):
             return cls._kept(jax.tree.map(_owned, rows), size)
         in_place = on_cpu and n * row_bytes(rows) >= ALIASED_BYTES
@@ -114,7 +116,11 @@ class ArraySource(Source):
         if jax.default_backend() != "cpu":
             return self, model
         few = None if self._host is None else distinct(self._host)
-        source = self if few is None else ArraySource._kept(few, min(self._size, bucket(len(few.y))), repeats=True)
+        source = self
+        if few is not None:
+            # A chunk a thread, as long as one is worth a thread.
+            size = bucket(-(-len(few.y) // min(threads(), max(len(few.y) // _LEAST_COMBINED, 1))))
+            source = ArraySource._kept(few, min(self._size, size), repeats=True)
         made = model.layout.combined() if source.n_rows >= _LEAST_COMBINED else None
         if made is None:
             return source, model
