@@ -122,6 +122,7 @@ def kernels(p):
         "gradient alone": (Newton(gram="none"), at._replace(start=None)),
         "closing": (Closing(), ClosingPoint(at._replace(start=None), jnp.asarray(0.1), jnp.asarray(1.0))),
         "facts alone": (Survey("none"), None),
+        "facts and own products": (Survey("own"), None),
         "totals at the start": (Newton(), at._replace(start=jnp.asarray(True), observed=jnp.asarray(False))),
         "triangle": (Triangle(), at._replace(observed=jnp.asarray(False))),
         "gradient": (Compensated(), at._replace(observed=jnp.asarray(False))),
