@@ -79,7 +79,6 @@ def test_where_products_are_dear_fewer_rows_go_by_gradients(name, monkeypatch):
     quick = jg.glm("y ~ x + z + f", rows, **options)
     assert "closing" not in plain.n_passes and quick.n_passes["closing"] == quick.n_passes["survey"] == 1
     assert quick.n_passes["newton"] < plain.n_passes["newton"]
-    assert (quick.n_passes["newton"] == 1) == quick.fit.model.family.steady
     assert np.max(np.abs(quick.params - plain.params) / plain.bse) < SAME_ESTIMATE
     np.testing.assert_allclose(quick.bse, plain.bse, rtol=SAME_ERROR)
     np.testing.assert_allclose(quick.fit.column_lengths, plain.fit.column_lengths, rtol=SAME_SUM)
