@@ -143,7 +143,7 @@ class ArraySource(Source):
         """
         edges = np.linspace(0, self.n_rows, n + 1)
         places = (edges[:-1] + np.random.default_rng(0).random(n) * np.diff(edges)).astype(np.int64)
-        places = np.union1d(places, self._of_rare_levels(n / self.n_rows))
+        places = np.union1d(places, self._of_rare_levels(places))
         if self._host is not None:
             whole = jax.tree.map(lambda a: a[places], self._host)
         else:
@@ -155,11 +155,11 @@ class ArraySource(Source):
             whole = jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
         return ArraySource([to_device(pad(whole, bucket(len(places))))], [len(places)], repeats=self.repeats)
 
-    def _of_rare_levels(self, share: float) -> np.ndarray:
-        """Places of the first rows of each level that has few among a share of all rows."""
+    def _of_rare_levels(self, places: np.ndarray) -> np.ndarray:
+        """Places of the first rows of each level that has few among the rows at some places."""
         found = [np.empty(0, np.int64)]
         for codes in self._coded():
-            rare = np.bincount(codes) * share < ROWS_OF_A_LEVEL
+            rare = np.bincount(codes[places], minlength=int(codes.max()) + 1) < ROWS_OF_A_LEVEL
             found.append(_first_rows(codes, np.where(rare, ROWS_OF_A_LEVEL, 0)))
         return np.concatenate(found)
 
