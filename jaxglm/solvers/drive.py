@@ -289,19 +289,13 @@ def _loop(drive: _Drive, state: State) -> State:
 _advance = jax.jit(newton.advance)
 
 
-def step(
-    state: State, totals: Totals, settings: Settings, known: Information | None = None,
-    direction: np.ndarray | None = None,
-) -> State:  # fmt: skip
-    """The next state: on the host where that is the device, else where the totals are.
-
-    A factor that is `known` comes with the direction of the next step.
-    """
+def step(state: State, totals: Totals, settings: Settings, *known: Information | np.ndarray) -> State:
+    """The next state, on the host or where the totals are; `known` are a factor and the next direction, or nothing."""
     if jax.default_backend() != "cpu":
-        return _advance(state, totals, settings, known, direction)
+        return _advance(state, totals, settings, *known)
     # What is not finite is judged, not warned about.
     with np.errstate(all="ignore"):
-        return newton.advance(state, host(totals), settings, known, direction)
+        return newton.advance(state, host(totals), settings, *known)
 
 
 @partial(jax.jit, static_argnames=("block", "kernel"))
