@@ -66,12 +66,7 @@ def block_of(rows: Rows, start: jax.Array | int, size: int) -> Rows:
     """A block of rows as plain arrays, traceable."""
 
     def block(a):
-        if is_leaf(a):
-            return a.block(start, size)
-        if a.shape[1:] == (1,):
-            # Loops over a last axis of one entry are not vectorized, and take ten times as long.
-            return jax.lax.dynamic_slice_in_dim(a.reshape(-1), start, size)[:, None]
-        return jax.lax.dynamic_slice_in_dim(a, start, size)
+        return a.block(start, size) if is_leaf(a) else jax.lax.dynamic_slice_in_dim(a, start, size)
 
     return jax.tree.map(block, rows, is_leaf=is_leaf)
 
