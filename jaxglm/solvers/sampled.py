@@ -27,9 +27,8 @@ _SHARE = 64
 _LEAST, _MOST = 2**12, 2**16
 #: Times as many rows as the sample from which it is worth while.
 _WORTH = 8
-#: How well the sample is fitted, in standard errors of its own: so well that steps of the observed curvature come last.
-#: They shrink fast, where slow ones would have the sample searched for separation, which takes twenty passes.
-_SAMPLE_TOLERANCE = 0.02
+#: How well the sample is fitted, in standard errors of its own.
+_SAMPLE_TOLERANCE = 0.1
 #: Rows and coefficients from which gradients alone are so much cheaper that it pays to begin without a sample too.
 _MANY_ROWS, _MANY_COEFFICIENTS = 2**14, 64
 
