@@ -82,7 +82,7 @@ def _facts(source: Source, model: Model, options: Options, said: dict[str, Any])
         first = next(iter(source.own.iterate(Itself(), model, None)))
         facts["the first rows"] = _digest(cut(first, 0, _FIRST))
     if source.n_rows and not source.read_anew:
-        sums = source.reduce(Survey(products=False), model, None)
+        sums = source.reduce(Survey("none"), model, None)
         facts |= {"sum of the response": repr(float(sums.total)), "sum of weights": repr(float(sums.weight))}
     return facts
 

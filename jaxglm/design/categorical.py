@@ -81,7 +81,8 @@ class Indicator(Coding):
         columns = np.asarray(self.column_of_level)
         lit = np.flatnonzero(columns >= 0)
         if len(lit) == self.width and (columns[lit] == np.arange(self.width)).all():
-            return h[lit]
+            run = len(lit) and lit[-1] - lit[0] + 1 == len(lit)
+            return h[lit[0] : lit[-1] + 1] if run else h[lit]
         whole = np.zeros((self.width + 1, *h.shape[1:]))
         slot = np.asarray(self._slot)
         if np.bincount(slot, minlength=1)[: self.width].max(initial=0) <= 1:

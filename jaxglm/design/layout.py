@@ -52,8 +52,9 @@ class Layout:
     def eta(self, x: Rows, theta: jax.Array, offset: jax.Array | None, m: int, dtype: Any = None) -> jax.Array:
         """All linear predictors, (m, K), offset included, in `dtype` (that of theta by default)."""
         terms = zip(self.designs, x, self.split(theta), strict=True)
-        eta = jnp.stack([jnp.broadcast_to(d.dot(xi, b, dtype), (m,)) for d, xi, b in terms], axis=1)
-        return eta if offset is None else eta + offset
+        eta = [jnp.broadcast_to(d.dot(xi, b, dtype), (m,)) for d, xi, b in terms]
+        # Added before they are stacked: loops over a last axis of one entry are not vectorized.
+        return jnp.stack(eta if offset is None else [e + offset[:, k] for k, e in enumerate(eta)], axis=1)
 
     def gradient(self, x: Rows, score: jax.Array) -> jax.Array:
         """Sum over rows of X' score, (P,), for score of shape (m, K)."""
@@ -107,15 +108,35 @@ class Layout:
         full: list[list] = [[None] * size for _ in range(size)]
         for i, e in enumerate(elements):
             full[i][i] = e.part.gram(sums[i][i])
+            xp = namespace(full[i][i])
             for j, o in enumerate(elements[:i]):
-                full[i][j] = e.part.contract(o.part.contract(sums[i][j].T).T)
-                full[j][i] = full[i][j].T
+                # Along the first axis sums are quick where the others follow it in memory.
+                half = e.part.contract(sums[i][j]).T
+                full[j][i] = o.part.contract(np.ascontiguousarray(half) if xp is np else half)
+                full[i][j] = full[j][i].T
         xp = namespace(full[0][0])
         whole = xp.concatenate([xp.concatenate(row, axis=1) for row in full], axis=0)
         if _sorted(elements):
             return whole
         order = _order(elements)
         return whole[order][:, order]
+
+    def own_sums(self, x: Rows, w: jax.Array) -> list:
+        """Sums over rows that :meth:`own_of` takes, for weights (m,): one entry an element."""
+        return [e.part.gram_sums(rows, w) for e, rows in self._with_rows(x)]
+
+    def own_of(self, sums: list) -> jax.Array:
+        """X'wX from its sums, (P, P), with zeros between different elements."""
+        whole = np.zeros((self.n_coefficients,) * 2)
+        xp = namespace(jax.tree.leaves(sums)[0])
+        whole = xp.asarray(whole)
+        for e, s in zip(self._elements, sums, strict=True):
+            block, at = e.part.gram(s), np.ix_(e.places, e.places)
+            if xp is np:
+                whole[at] = block
+            else:
+                whole = whole.at[at].set(block)
+        return whole
 
     def standardized(self, x: Rows) -> Layout:
         """The layout with numeric columns kept centered and scaled, see :class:`Standardized`; x are host rows."""

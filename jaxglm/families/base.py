@@ -222,6 +222,11 @@ class Family(ABC):
         return str(self.link)
 
     @property
+    def steady(self) -> bool:
+        """Whether the expected curvature of a row is the same at every eta: one information serves all steps."""
+        return False
+
+    @property
     def quadratic(self) -> bool:
         """Whether `nll` is quadratic in eta, with its least value at the starting eta: one Newton step then ends it."""
         return False

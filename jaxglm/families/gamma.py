@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammainc, gammaincc, gammaln
 
 from jaxglm.families.base import Aux, Family, inside
-from jaxglm.links import Inverse, Link
+from jaxglm.links import Inverse, Link, Log
 from jaxglm.tree import pytree
 
 
@@ -30,6 +30,10 @@ class Gamma(Family):
     mean_range = "positive"
     canonical = Inverse
     support_text = "numbers > 0"
+
+    @property
+    def steady(self) -> bool:
+        return isinstance(self.link, Log)
 
     def nll(self, y, eta, aux: Aux) -> jax.Array:
         return y / self.link.inverse(eta[0]) + self.link.log_inverse(eta[0])

@@ -45,7 +45,7 @@ def check_comparable(a: Fit, b: Fit) -> None:
     if not np.isclose(a.weight, b.weight, rtol=_SAME):
         raise InputError(f"the models have different weights, which sum to {a.weight:,.10g} and {b.weight:,.10g}")
     if a.source is not None and b.source is not None and a.source is not b.source:
-        totals = [float(fit.rows.reduce(Survey(products=False), fit.model, None).total) for fit in (a, b)]
+        totals = [float(fit.rows.reduce(Survey("none"), fit.model, None).total) for fit in (a, b)]
         if not np.isclose(*totals, rtol=_SAME):
             raise InputError(
                 f"the models have different responses or weights: the weighted sums of y are {totals[0]:.10g} and "

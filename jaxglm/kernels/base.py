@@ -42,6 +42,12 @@ class Rows(NamedTuple):
         """Weight of the row in every likelihood sum, (m,)."""
         return self.freq if self.prior is None else self.freq * self.prior
 
+    @property
+    def mean_offset(self) -> jax.Array | float:
+        """Offset of the first predictor, (m,), or 0."""
+        # Held apart: a compiler that reads it as a matrix of one column does not vectorize what is made of it.
+        return 0.0 if self.offset is None else jax.lax.optimization_barrier(self.offset[:, 0])
+
 
 @pytree
 class Model:

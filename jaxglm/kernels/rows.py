@@ -39,17 +39,33 @@ def row_terms(
     hand-written derivatives. Rows whose mean is invalid get an infinite value.
     """
 
-    def terms(y, eta, aux):
+    def expected(y, eta, aux):
+        return (family.scoring if scoring else family.expected)(y, eta, aux)
+
+    mixed = not family.is_canonical and family.has_expected
+
+    def several(y, eta, aux):
         def score_of(eta):
             nll, score = jax.value_and_grad(family.nll, argnums=1)(y, eta, aux)
             return score, (nll, score)
 
         # One sweep for all three: each more would be traced and compiled anew.
         seen, (nll, score) = jax.jacfwd(score_of, has_aux=True)(eta)
-        curvature = seen
-        if not family.is_canonical and family.has_expected:
-            mean = family.scoring if scoring else family.expected
-            curvature = jnp.where(observed, seen, mean(y, eta, aux))
+        curvature = jnp.where(observed, seen, expected(y, eta, aux)) if mixed else seen
         return RowTerms(jnp.where(family.valid(eta), nll, jnp.inf), score, curvature)
 
-    return jax.vmap(terms)(y, eta, aux)
+    def single(y, eta, aux):
+        """The same numbers as scalars: a last axis of one entry would keep loops over rows from being vectorized."""
+
+        def score_of(eta):
+            nll, score = jax.value_and_grad(lambda e: family.nll(y, e[None], aux))(eta)
+            return score, (nll, score)
+
+        _, seen, (nll, score) = jax.jvp(score_of, (eta,), (jnp.ones_like(eta),), has_aux=True)
+        curvature = jnp.where(observed, seen, expected(y, eta[None], aux)[0, 0]) if mixed else seen
+        return RowTerms(jnp.where(family.valid(eta[None]), nll, jnp.inf), score, curvature)
+
+    if eta.shape[1] > 1:
+        return jax.vmap(several)(y, eta, aux)
+    nll, score, curvature = jax.vmap(single)(y, eta[:, 0], aux)
+    return RowTerms(nll, score[:, None], curvature[:, None, None])

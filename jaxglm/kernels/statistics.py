@@ -46,8 +46,8 @@ class Statistics(Kernel):
     def sums(self, model: Model, point: FitPoint, rows: Rows, eta: jax.Array) -> FitSums:
         """The value of a block where eta (m, K) is known."""
         family = model.family
-        constant = point.null.astype(eta.dtype)
-        null = eta.at[:, 0].set(constant + (0.0 if rows.offset is None else rows.offset[:, 0]))
+        mean = jnp.broadcast_to(point.null.astype(eta.dtype) + rows.mean_offset, rows.y.shape)
+        null = eta.at[:, 0].set(mean) if eta.shape[1] > 1 else mean[:, None]
         deviance = jax.vmap(family.unit_deviance)
         mu = jax.vmap(family.mean)(eta, rows.aux)
         variance = jax.vmap(family.variance)(mu, eta, rows.aux)
@@ -117,7 +117,7 @@ class NullSums(Kernel):
 
     def map(self, model: Model, point: None, rows: Rows) -> tuple[jax.Array, jax.Array]:
         power = model.family.variance_power
-        offset = rows.offset[:, 0]
+        offset = rows.mean_offset
         return (
             total(rows.weight * rows.y * jnp.exp((1.0 - power) * offset)),
             total(rows.weight * jnp.exp((2.0 - power) * offset)),

@@ -37,11 +37,12 @@ class Facts(NamedTuple):
 class Survey(Kernel):
     """One pass over rows without curvature; cost O(m P^2).
 
-    ``products=False`` leaves out X'X and X'1 (None), which then costs O(m). With ``repeats=True`` a row counts as all
+    ``products="none"`` leaves out X'X and X'1 (None), which then costs O(m); "own" has the blocks of X'X that the
+    elements of the design make with themselves, zero elsewhere, and no X'1. With ``repeats=True`` a row counts as all
     the rows that it stands for.
     """
 
-    products: bool = True
+    products: str = "all"
     repeats: bool = False
 
     def map(self, model: Model, point: None, rows: Rows) -> Facts:
@@ -52,7 +53,9 @@ class Survey(Kernel):
         size = rows.weight * jax.vmap(family.size)(rows.aux) if rows.aux else rows.weight
         y = jnp.where(possible, rows.y, 0.0)
         gram = ones = None
-        if self.products:
+        if self.products == "own":
+            gram = model.layout.own_sums(rows.x, present)
+        if self.products == "all":
             gram = model.layout.gram_sums(rows.x, present[:, None, None] * jnp.eye(k))
             ones = model.layout.gradient_sums(rows.x, jnp.broadcast_to(present[:, None], (present.shape[0], k)))
         return Facts(
@@ -67,7 +70,9 @@ class Survey(Kernel):
         )
 
     def finish(self, model: Model, value: Facts) -> Facts:
-        if not self.products:
-            return value
         layout = model.layout
+        if self.products == "none":
+            return value
+        if self.products == "own":
+            return value._replace(gram=layout.own_of(value.gram))
         return value._replace(gram=layout.gram_of(value.gram), ones=layout.gradient_of(value.ones))

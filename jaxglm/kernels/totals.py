@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxglm.kernels.base import Kernel, Model, Rows, total
-from jaxglm.kernels.rows import row_terms
+from jaxglm.kernels.rows import RowTerms, row_terms
 
 
 class Point(NamedTuple):
@@ -58,15 +58,26 @@ def weighted_terms(model: Model, point: Point, rows: Rows, scoring: bool):
     w = rows.weight
     if point.start is None:
         terms = row_terms(family, rows.y, eta, rows.aux, point.observed, scoring)
-        return eta, w * terms.nll, w[:, None] * terms.score, w[:, None, None] * terms.curvature
+        return eta, *_weighted(w, terms)
     center = point.center.astype(rows.y.dtype)
     initial = jax.vmap(family.start, in_axes=(0, 0, None))(rows.y, rows.aux, center)
     at = jnp.where(point.start, initial, eta)
     terms = row_terms(family, rows.y, at, rows.aux, point.observed, scoring)
     # At a start the quadratic model is taken at `at` but written around theta.
     shift = jnp.where(point.start, at - eta, 0.0)
-    score = terms.score - jnp.einsum("mkl,ml->mk", terms.curvature, shift)
-    return at, w * terms.nll, w[:, None] * score, w[:, None, None] * terms.curvature
+    if eta.shape[1] == 1:
+        score = (terms.score[:, 0] - terms.curvature[:, 0, 0] * shift[:, 0])[:, None]
+    else:
+        score = terms.score - jnp.einsum("mkl,ml->mk", terms.curvature, shift)
+    return at, *_weighted(w, terms._replace(score=score))
+
+
+def _weighted(w: jax.Array, terms: RowTerms) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Row terms times the weights of the rows."""
+    if terms.score.shape[1] > 1:
+        return w * terms.nll, w[:, None] * terms.score, w[:, None, None] * terms.curvature
+    score, curvature = w * terms.score[:, 0], w * terms.curvature[:, 0, 0]
+    return w * terms.nll, score[:, None], curvature[:, None, None]
 
 
 def pearson_terms(model: Model, eta: jax.Array, rows: Rows) -> tuple[jax.Array, jax.Array]:

@@ -287,13 +287,13 @@ def _loop(drive: Drive, state: State) -> State:
 _advance = jax.jit(newton.advance)
 
 
-def step(state: State, totals: Totals, settings: Settings) -> State:
-    """The next state: on the host where that is the device, else where the totals are."""
+def step(state: State, totals: Totals, settings: Settings, *known: Information | np.ndarray) -> State:
+    """The next state, on the host or where the totals are; `known` are a factor and the next direction, or nothing."""
     if jax.default_backend() != "cpu":
-        return _advance(state, totals, settings)
+        return _advance(state, totals, settings, *known)
     # What is not finite is judged, not warned about.
     with np.errstate(all="ignore"):
-        return newton.advance(state, host(totals), settings)
+        return newton.advance(state, host(totals), settings, *known)
 
 
 @partial(jax.jit, static_argnames=("block", "kernel"))

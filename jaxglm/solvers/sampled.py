@@ -1,42 +1,25 @@
 """Many rows in few passes: start at the fit to a sample, keep a Hessian while it serves, share the last pass.
 
 A fit to one row in fifty ends about seven standard errors from that to all rows, so near that one Hessian serves for
-several steps of a cheap pass each (gradient alone), of which each leaves a few percent of the distance. How much is
-measured at every step, and decides what the next pass is for. The last pass gives the information that is reported,
-the fit statistics, and a last step with a Hessian that is up to date. Whatever is not plain (a step that has to be
-halved, columns that depend on each other, estimates that run away) is left to :mod:`jaxglm.solvers.drive`.
+several steps of a cheap pass each (gradient alone), of which each leaves a few percent of the distance. Where X'WX is
+dear, fewer rows begin at the family's starting values and go on in the same way. The passes are those of
+:mod:`jaxglm.solvers.passes`. Whatever is not plain (a step that has to be halved, columns that depend on each other,
+estimates that run away) is left to :mod:`jaxglm.solvers.drive`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from jaxglm.design import Columns, Dense
-from jaxglm.errors import Status
-from jaxglm.kernels import (
-    Closing,
-    ClosingPoint,
-    Facts,
-    FitSums,
-    Joint,
-    Kernel,
-    Model,
-    Newton,
-    Point,
-    Statistics,
-    Survey,
-    Totals,
-)
-from jaxglm.precision import Precision, host
-from jaxglm.progress import report_step, unseen
-from jaxglm.solvers import drive, newton, rank
-from jaxglm.solvers.information import Information
-from jaxglm.solvers.newton import Settings, State
+from jaxglm.kernels import Facts, FitSums, Kernel, Model
+from jaxglm.precision import Precision
+from jaxglm.progress import unseen
+from jaxglm.solvers import drive, rank
+from jaxglm.solvers.passes import Run, Sampled
 from jaxglm.sources import Source
 
 #: Rows of the sample for each coefficient, at least, and rows of data for each of the sample.
@@ -47,19 +30,8 @@ _LEAST, _MOST = 2**12, 2**16
 _WORTH = 8
 #: How well the sample is fitted, in standard errors of its own.
 _SAMPLE_TOLERANCE = 0.1
-#: Numeric columns from which their products are most of the work.
-_WIDE = 8
-#: The same below which aliasing is looked into.
-_DOUBTFUL = 1e-9
-#: Share of the distance that a step leaves, above which a Hessian no longer serves.
-_SLOW = 0.25
-#: Gradient passes that cost as much as a Hessian and what it then still takes.
-_PASSES_OF_A_HESSIAN = 3
-#: The same of a source that reads the rows anew at every pass, which is most of the cost of both.
-_PASSES_OF_A_HESSIAN_READ = 1
-#: How much better the closing pass must be expected to end than it has to.
-_MARGIN = 3.0
-_MOST_TURNS = 12
+#: Rows and coefficients from which gradients alone are so much cheaper that it pays to begin without a sample too.
+_MANY_ROWS, _MANY_COEFFICIENTS = 2**14, 64
 
 
 @dataclass(frozen=True)
@@ -77,20 +49,6 @@ class Closed:
     null_passes: int
     kernel: Kernel
     point: Any
-
-
-class Sampled(NamedTuple):
-    """The fit to a sample: where a solve of all rows begins.
-
-    ``whole`` says that no column depends on others, ``pivot`` how far they are from it; ``facts`` and ``information``
-    are of the sample's rows, the latter at its estimate.
-    """
-
-    theta: np.ndarray
-    whole: bool
-    pivot: float
-    facts: Facts
-    information: Information
 
 
 def solve(
@@ -119,16 +77,15 @@ def solve(
     """
     if not model.family.has_expected:
         return None
-    if sample is None:
-        few = rows_of(source, model)
-        sample = None if few is None else agreed(source, fit_rows(few, model, curvature, precision))
-    if sample is None:
+    few = rows_of(source, model) if sample is None else None
+    if few is not None:
+        sample = agreed(source, fit_rows(few, model, curvature, precision))
+    if sample is None and (few is not None or not _worth_gradients(source, model, precision)):
         return None
-    run = _Run(source, model, kind, tol, sample, precision)
-    facts = run.open(curvature, max_iter)
+    run = Run(source, model, kind, tol, precision)
+    facts = run.begin(curvature, max_iter, check) if sample is None else run.open(sample, curvature, max_iter, check)
     if facts is None:
         return None
-    check(facts)
     while run.goes_on:
         if run.plan() != "closing":
             run.step()
@@ -136,9 +93,18 @@ def solve(
         constant, null_passes = null(facts, run.trial)
         sums = run.close(constant)
         if sums is not None and run.ended:
-            lengths = np.sqrt(np.diagonal(sample.facts.gram) * (float(facts.n_rows) / float(sample.facts.n_rows)))
+            surveyed = run.sample.facts
+            lengths = np.sqrt(np.diagonal(surveyed.gram) * (float(facts.n_rows) / float(surveyed.n_rows)))
             return Closed(run.solution(facts), facts, lengths, sums, null_passes, *run.last)
     return None
+
+
+def _worth_gradients(source: Source, model: Model, precision: Precision) -> bool:
+    """Whether to begin at the family's starting values, in passes from the host."""
+    family = model.family
+    many = source.n_rows >= _MANY_ROWS and model.layout.n_coefficients >= _MANY_COEFFICIENTS
+    plain = family.has("start") and family.limit is None and not family.quadratic and not precision.single
+    return many and plain and source.sums_on_host
 
 
 def size_of(source: Source, model: Model) -> int:
@@ -187,183 +153,3 @@ def _fit_rows(few: Source, model: Model, curvature: str, precision: Precision, d
 def agreed(source: Source, sample: Sampled | None) -> Sampled | None:
     """The same numbers in all processes that hold rows, whose sums over the sample may have come from other threads."""
     return None if sample is None else Sampled(*source.hosts.agreed(tuple(sample)))
-
-
-def _updated(state: State, gradient: np.ndarray) -> np.ndarray:
-    """The information with its curvature along the last step replaced by what the gradients say (BFGS)."""
-    step, change = np.asarray(state.direction), gradient - np.asarray(state.gradient)
-    information = np.asarray(state.information)
-    # Not a product of a BLAS, whose threads would stay awake beside those of the next pass.
-    along = np.einsum("ij,j", information, step)
-    before, after = step @ along, step @ change
-    if not (before > 0 and after > 0):
-        return information
-    return information - np.outer(along, along) / before + np.outer(change, change) / after
-
-
-class _Run:
-    """The passes over all rows, one after the other; lengths are in standard errors."""
-
-    def __init__(self, source: Source, model: Model, kind: str, tol: float, sample: Sampled, precision: Precision):
-        self.source, self.model, self.kind, self.tol, self.sample = source, model, kind, tol, sample
-        self.precision = precision
-        family = model.family
-        self.scoring = family.has("scoring")
-        #: Whether products in single precision are wanted throughout, and resolve the columns.
-        self.single = precision.single and sample.pivot > rank.SINGLE
-        #: Whether they save time and still give good steps.
-        self.coarse = self.single or sample.pivot > rank.SINGLE and any(
-            isinstance(part, (Dense, Columns)) and part.n_columns >= _WIDE
-            for design in model.layout.designs for part, _ in design.parts
-        )  # fmt: skip
-        self.passes: Counter = Counter(sample=1) if source.read_anew else Counter()
-        #: Whether what a step solves with is the very Hessian, so that a fresh one leaves less the nearer it is.
-        self.exact = family.is_canonical
-        #: How far the steps since the Hessian went, and what share of a distance a step leaves.
-        self.reach, self.leaves = 0.0, None
-        self.ended = False
-        self.state: State
-        self.settings: Settings
-        self.information = None
-        self.tolerance = np.inf
-
-    def open(self, curvature: str, max_iter: int) -> Facts | None:
-        """The first pass; None where the way ends here."""
-        family, sample = self.model.family, self.sample
-        rough = sample.whole and self.coarse and (self.single or not family.quadratic)
-        kernel = Joint(
-            (Newton(self.scoring, "coarse" if rough else "full"), Survey(products=False, repeats=self.source.repeats))
-        )
-        observed = np.asarray(False)
-        center = np.asarray(drive.starts.center_of(sample.facts, family.mean_range))
-        point = Point(sample.theta, observed, None, center)
-        totals, facts = self._reduce(kernel, point, "newton")
-        facts = host(facts)
-        self.settings = drive.settings_of(family, facts, self.tol, max_iter, curvature, self.precision, self.single)
-        active = np.ones(len(sample.theta), bool)
-        self.state = newton.begin(sample.theta, active, center, self.settings, False)
-        if int(facts.n_rows) and not int(facts.n_bad_y) and not np.isfinite(float(totals.nll)):
-            return None
-        self._take(totals, fresh=True)
-        if not sample.whole and self.goes_on and not self._full_rank(totals):
-            return None
-        return facts
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether the way is still plain."""
-        state = self.state
-        status = Status(int(state.status))
-        plain = status in (Status.RUNNING, Status.CONVERGED) and not int(state.n_halvings)
-        return plain and sum(self.passes.values()) < _MOST_TURNS and np.isfinite(float(state.length))
-
-    @property
-    def trial(self) -> np.ndarray:
-        """The point after the next step, (P,)."""
-        return np.asarray(self.state.theta) + np.asarray(self.state.direction)
-
-    def plan(self) -> str:
-        """What the next pass is for: "gradient", "newton" or "closing"."""
-        if int(self.state.status) == Status.CONVERGED:
-            return "closing"
-        read = self.source.read_anew
-        if self.leaves is None:
-            return "gradient" if self.sample.whole and not read else "newton"
-        length = float(self.state.length)
-        error = length * self.leaves / (1.0 - self.leaves) if self.leaves < 1.0 else np.inf
-        if _MARGIN * max(self._stale(error), error * self._contraction(error, length)) < self.tol:
-            return "closing"
-        if self.leaves > _SLOW:
-            return "newton"
-        target = self.tol * min(1.0 / self._stale(1.0), 1.0 / self.leaves)
-        needed = np.log(max(error / target, 1.0)) / -np.log(self.leaves)
-        return "newton" if needed > (_PASSES_OF_A_HESSIAN_READ if read else _PASSES_OF_A_HESSIAN) else "gradient"
-
-    def step(self) -> None:
-        """A pass for a step."""
-        state = self.state
-        if self.plan() == "newton":
-            observed = state.observed
-            kernel = Newton(self.scoring, "coarse" if self.coarse else "full")
-            totals = self._reduce(kernel, self._point(observed), "newton")
-            self.exact = self.model.family.is_canonical or (bool(observed) and not self.scoring)
-            self._take(totals, fresh=True)
-            return
-        # What is kept is labelled as what it is, whatever the next Hessian would be.
-        self.state = state._replace(observed=state.information_observed)
-        totals = self._reduce(Newton(self.scoring, "none"), self._point(state.information_observed), "gradient")
-        self._take(totals._replace(information=_updated(state, np.asarray(totals.gradient))), fresh=False)
-
-    def close(self, null: np.ndarray) -> FitSums | None:
-        """The last pass; None where its step is refused. It is the end if what then remains is short enough."""
-        family, observed = self.model.family, self.kind == "observed"
-        quadratic = family.quadratic
-        gram = "none" if quadratic else "coarse" if self.single else "full"
-        kernel = Closing(Newton(gram=gram), Statistics(family.dispersion_known))
-        point = ClosingPoint(self._point(np.asarray(observed)), null, np.asarray(1.0))
-        totals, sums = self._reduce(kernel, point, "closing")
-        self.last = (kernel, point)
-        # The reported information serves for the step where it is the very Hessian; else the one of before does.
-        serves = not quadratic and (family.is_canonical or (observed and not self.scoring))
-        self.information = self.state.information if quadratic else totals.information
-        before = self.state
-        self._take(totals if serves else totals._replace(information=before.information), fresh=serves)
-        length = float(self.state.length)
-        if not self.goes_on:
-            return None
-        self.tolerance = length * self._contraction(length, length, fresh=serves)
-        self.ended = self.tolerance < self.tol and self._stale(length) < self.tol
-        return host(sums)
-
-    def solution(self, facts: Facts) -> drive.Solution:
-        """What the last pass ended with."""
-        p = len(self.sample.theta)
-        information = drive.factor(self.information, np.ones(p, bool))
-        return drive.Solution(
-            theta=self.trial, expected=information if self.kind == "expected" else None,
-            observed=information if self.kind == "observed" else None, rank=rank.full(p), held=np.zeros(p, bool),
-            facts=facts, status=Status.CONVERGED, n_iter=int(self.state.n_iter) + 1, n_passes=dict(self.passes),
-            tolerance=self.tolerance,
-        )  # fmt: skip
-
-    def _reduce(self, kernel, point, name: str):
-        self.passes[name] += 1
-        return self.source.reduce(kernel, self.model, point)
-
-    def _point(self, observed) -> Point:
-        return Point(self.trial, np.asarray(observed), None, self.state.center)
-
-    def _take(self, totals: Totals, fresh: bool) -> None:
-        """Go to the point that was evaluated, and learn from how long the next step is."""
-        before = self.state
-        went = 0.0 if np.isinf(float(before.length)) else float(before.length)
-        running = before._replace(status=np.asarray(Status.RUNNING, np.int32))
-        self.state = drive.step(running, totals, self.settings)
-        since = self.reach + went
-        length = float(self.state.length)
-        report_step(length)
-        if went > 0:
-            # A step from a fresh Hessian of distance d leaves half of what one from a Hessian that is d old would.
-            per_length = length / went / max(since - 0.5 * went, 0.5 * went)
-            if fresh:
-                self.leaves = length / went if not self.exact else per_length * length
-            else:
-                self.leaves = length / went
-            self.leaves = min(max(self.leaves, 1e-8), 1e3)
-        self.reach = 0.0 if fresh else since
-
-    def _stale(self, distance: float) -> float:
-        """Relative change of standard errors over a distance."""
-        return distance * np.sqrt(len(self.sample.theta) / max(float(self.settings.n_obs), 1.0))
-
-    def _contraction(self, error: float, length: float, fresh: bool = True) -> float:
-        """Share of an error that the step of the closing pass leaves."""
-        if not fresh or not self.exact:
-            return self.leaves
-        rounded = newton.SINGLE_EPS / self.sample.pivot if self.single else 0.0
-        return max(min(self.leaves, self.leaves * error / max(self.reach + length, 1e-300)), rounded)
-
-    def _full_rank(self, totals: Totals) -> bool:
-        """Whether the information proves that no column depends on others; rows may weigh what they do."""
-        factor = drive.factor(totals.information, np.ones(len(self.sample.theta), bool))
-        return bool(factor.ok) and float(np.min(np.diagonal(factor.lower) ** 2)) > _DOUBTFUL

@@ -17,6 +17,7 @@ from jaxglm.sources.base import (
     bucket,
     chunk_rows,
     cut,
+    even_rows,
     filled,
     map_chunk,
     pad,
@@ -68,6 +69,7 @@ class ArraySource(Source):
         if n <= size:
             return cls([to_device(pad(rows, min(size, bucket(n))))], [n])
         on_cpu = jax.default_backend() == "cpu"
+        size = even_rows(size, n) if on_cpu else size
         if on_cpu and all(a.dtype.kind == "i" and a.ndim == 1 for a in jax.tree.leaves(rows.x)):
             return cls._kept(jax.tree.map(_owned, rows), size)
         in_place = on_cpu and n * row_bytes(rows) >= ALIASED_BYTES
@@ -114,7 +116,11 @@ class ArraySource(Source):
         if jax.default_backend() != "cpu":
             return self, model
         few = None if self._host is None else distinct(self._host)
-        source = self if few is None else ArraySource._kept(few, min(self._size, bucket(len(few.y))), repeats=True)
+        source = self
+        if few is not None:
+            # A chunk a thread, as long as one is worth a thread.
+            size = bucket(-(-len(few.y) // min(threads(), max(len(few.y) // _LEAST_COMBINED, 1))))
+            source = ArraySource._kept(few, min(self._size, size), repeats=True)
         made = model.layout.combined() if source.n_rows >= _LEAST_COMBINED else None
         if made is None:
             return source, model
@@ -137,7 +143,7 @@ class ArraySource(Source):
         """
         edges = np.linspace(0, self.n_rows, n + 1)
         places = (edges[:-1] + np.random.default_rng(0).random(n) * np.diff(edges)).astype(np.int64)
-        places = np.union1d(places, self._of_rare_levels(n / self.n_rows))
+        places = np.union1d(places, self._of_rare_levels(places))
         if self._host is not None:
             whole = jax.tree.map(lambda a: a[places], self._host)
         else:
@@ -149,11 +155,11 @@ class ArraySource(Source):
             whole = jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
         return ArraySource([to_device(pad(whole, bucket(len(places))))], [len(places)], repeats=self.repeats)
 
-    def _of_rare_levels(self, share: float) -> np.ndarray:
-        """Places of the first rows of each level that has few among a share of all rows."""
+    def _of_rare_levels(self, places: np.ndarray) -> np.ndarray:
+        """Places of the first rows of each level that has few among the rows at some places."""
         found = [np.empty(0, np.int64)]
         for codes in self._coded():
-            rare = np.bincount(codes) * share < ROWS_OF_A_LEVEL
+            rare = np.bincount(codes[places], minlength=int(codes.max()) + 1) < ROWS_OF_A_LEVEL
             found.append(_first_rows(codes, np.where(rare, ROWS_OF_A_LEVEL, 0)))
         return np.concatenate(found)
 

@@ -100,6 +100,11 @@ class Source(ABC):
     #: Whether a row stands for as many rows of the data as its `freq` says.
     repeats: bool = False
 
+    @property
+    def sums_on_host(self) -> bool:
+        """Whether passes are driven from the host over rows in memory, so that one without X'WX saves most of it."""
+        return not self.read_anew and jax.default_backend() == "cpu"
+
     #: The rows as one device pytree where they are small enough for a loop on the device, else None.
     resident: Rows | None = None
 
@@ -118,6 +123,18 @@ def chunk_rows(width: int = 0, n: int = 0) -> int:
     while rows * 2 * width <= _CHUNK_BYTES and rows < most:
         rows *= 2
     return rows
+
+
+def even_rows(size: int, n: int) -> int:
+    """Rows of a chunk of at most `size`, for n rows in a few chunks that threads share: all of about one length.
+
+    Multiples of an eighth of the most, so that new data sizes meet compiled code.
+    """
+    count = -(-n // size)
+    if not 1 < count < _MANY_CHUNKS // 2:
+        return size
+    step = max(size // 8, 512)
+    return min(size, -(-n // (count * step)) * step)
 
 
 def bucket(n: int) -> int:

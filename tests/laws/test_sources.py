@@ -121,7 +121,8 @@ def kernels(p):
         "totals, never a start": (Newton(), at._replace(start=None)),
         "gradient alone": (Newton(gram="none"), at._replace(start=None)),
         "closing": (Closing(), ClosingPoint(at._replace(start=None), jnp.asarray(0.1), jnp.asarray(1.0))),
-        "facts alone": (Survey(products=False), None),
+        "facts alone": (Survey("none"), None),
+        "facts and own products": (Survey("own"), None),
         "totals at the start": (Newton(), at._replace(start=jnp.asarray(True), observed=jnp.asarray(False))),
         "triangle": (Triangle(), at._replace(observed=jnp.asarray(False))),
         "gradient": (Compensated(), at._replace(observed=jnp.asarray(False))),
@@ -248,7 +249,7 @@ def test_values_beside_the_rows_meet_their_own_row_on_every_source(monkeypatch, 
     for name in SOURCES:
         with monkeypatch.context() as changed:
             source = make(name, rows, changed).beside(values, lambda r, v: r._replace(prior=r.prior * v))
-            survey = source.reduce(Survey(products=False), model, None)
+            survey = source.reduce(Survey("none"), model, None)
             assert float(survey.weight) == pytest.approx(np.sum(rows.freq * rows.prior * values), rel=ROUNDING), name
             pairs = source.beside(
                 np.stack([values, values], axis=1), lambda r, v: r._replace(y=v[:, 0], offset=v[:, 1:])

@@ -68,6 +68,26 @@ def test_few_passes_give_the_same_fit(name, monkeypatch):
         np.testing.assert_allclose(getattr(quick, figure), getattr(plain, figure), rtol=SAME_SUM, err_msg=figure)
 
 
+@pytest.mark.parametrize("name", ["logit", "probit, observed", "gamma, log", "poisson with an exposure"])
+def test_where_products_are_dear_fewer_rows_go_by_gradients(name, monkeypatch):
+    """From the starting values, without a sample; a curvature that is the same everywhere is summed once."""
+    options, rows = FITS[name], made(FITS[name]["family"]).iloc[:6000]
+    rows = rows[rows["f"] != "d"]
+    plain = jg.glm("y ~ x + z + f", rows, **options)
+    monkeypatch.setattr(sampled, "_MANY_ROWS", 1000)
+    monkeypatch.setattr(sampled, "_MANY_COEFFICIENTS", 2)
+    quick = jg.glm("y ~ x + z + f", rows, **options)
+    assert "closing" not in plain.n_passes and quick.n_passes["closing"] == quick.n_passes["survey"] == 1
+    assert quick.n_passes["newton"] < plain.n_passes["newton"]
+    assert np.max(np.abs(quick.params - plain.params) / plain.bse) < SAME_ESTIMATE
+    np.testing.assert_allclose(quick.bse, plain.bse, rtol=SAME_ERROR)
+    np.testing.assert_allclose(quick.fit.column_lengths, plain.fit.column_lengths, rtol=SAME_SUM)
+    for figure in ("deviance", "null_deviance", "llf", "nobs", "df_resid"):
+        np.testing.assert_allclose(getattr(quick, figure), getattr(plain, figure), rtol=SAME_SUM, err_msg=figure)
+    with pytest.warns(jg.AliasWarning):
+        assert "closing" not in jg.glm("y ~ x + z + f + I(2 * x)", rows, **options).n_passes
+
+
 @pytest.mark.parametrize("family", ["poisson", "gamma", jg.Tweedie(power=1.5)])
 def test_the_null_model_of_a_log_link_has_a_closed_form(family):
     """One pass gives what a fit of the constant does."""
