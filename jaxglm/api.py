@@ -332,7 +332,7 @@ def _source(
             intake = taken.intake = compact(intake, taken.first(), wanted)
         if placed.several:
             return intake, MeshStream(taken.blocks, taken.n_rows, placed.own)
-        return intake, StreamSource(taken.blocks, taken.n_rows)
+        return intake, StreamSource(taken.blocks, taken.n_rows, apart=getattr(taken, "apart", None))
     intake = compact(intake, taken.rows, wanted)
     rows = intake.keep(taken).rows
     if placed.several:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -114,13 +115,37 @@ def dealt(
     The first error, of the iterator or of a reader, is raised after all threads have ended.
     """
     with Prefetch(make, lanes, ahead) as made:
+        return _read([partial(made.lane, k) for k in range(lanes)], [consume] * lanes, made.stop)
 
-        def read(k: int) -> V:
-            try:
-                return consume(made.lane(k))
-            except BaseException:
-                # Without this reader the others would wait for ever.
-                made.stop()
-                raise
 
-        return in_threads([partial(read, k) for k in range(lanes)])
+def side_by_side(
+    makes: Sequence[Callable[[], Iterator[T]]], consume: Sequence[Callable[[Iterator[T]], V]], ahead: int = AHEAD
+) -> list[V]:
+    """What each of `consume` gives for the items of its iterator, which is made in a thread of its own.
+
+    The first error, of an iterator or of a reader, is raised after all threads have ended.
+    """
+    with ExitStack() as stack:
+        made = [stack.enter_context(Prefetch(make, ahead=ahead)) for make in makes]
+
+        def stop() -> None:
+            for each in made:
+                each.stop()
+
+        # Called before the first thread is waited for, so that all of them end at the same time.
+        stack.callback(stop)
+        return _read([each.lane for each in made], consume, stop)
+
+
+def _read(
+    lanes: Sequence[Callable[[], Iterator[T]]], consume: Sequence[Callable[[Iterator[T]], V]], stop: Callable[[], None]
+) -> list[V]:
+    def read(lane: Callable[[], Iterator[T]], consume: Callable[[Iterator[T]], V]) -> V:
+        try:
+            return consume(lane())
+        except BaseException:
+            # Without this reader the others would wait for ever.
+            stop()
+            raise
+
+    return in_threads([partial(read, *pair) for pair in zip(lanes, consume, strict=True)])

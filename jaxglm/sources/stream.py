@@ -25,9 +25,11 @@ from jaxglm.sources.base import (
     to_device,
 )
 from jaxglm.sources.packing import Chunk, Packer
-from jaxglm.sources.prefetch import Prefetch, dealt
+from jaxglm.sources.prefetch import Prefetch, dealt, side_by_side
 from jaxglm.sources.thinning import Thinning
 from jaxglm.sources.walk import walk_chunks
+
+Blocks = Callable[[], Iterator[Rows]]
 
 #: Rows up to which a pass is a single call.
 _FEW_ROWS = 2**13
@@ -38,7 +40,8 @@ class StreamSource(Source):
 
     A thread reads, lays the rows into chunks of one shape and places them on the device, a few chunks ahead of the
     threads that compute: one a core on a CPU, to which chunks are dealt out in turn, so that sums do not depend on
-    which of them is faster. Memory is a few chunks whatever n is.
+    which of them is faster. Rows that can be read in several places at once are: each thread that computes then has one
+    that reads for it alone. Memory is a few chunks for each thread whatever n is.
 
     Parameters
     ----------
@@ -50,21 +53,28 @@ class StreamSource(Source):
         Not less than there are.
     chunk : int, optional
         Most rows of a chunk, by default as many as suit the device.
+    apart : callable (int) -> list of callables such as `blocks`, optional
+        Called once a pass, for at most so many of which each yields a part of the rows, at the same time as the others;
+        always the same ones. None or a single one where the rows come only one after the other.
     """
 
     read_anew = True
 
-    def __init__(self, blocks: Callable[[], Iterator[Rows]], n_rows: int, chunk: int | None = None):
-        self._blocks = blocks
+    def __init__(
+        self, blocks: Blocks, n_rows: int, chunk: int | None = None, apart: Callable[[int], list[Blocks]] | None = None
+    ):
+        self._blocks, self._apart = blocks, apart
         self._changes: tuple[Callable[[Rows, int, int], Rows], ...] = ()
+        #: Whether a change needs to know which rows of all a chunk has.
+        self._beside = False
         self._fixed = chunk is not None
         self.n_rows = n_rows
         self.chunk = min(chunk or chunk_rows(), bucket(n_rows))
 
-    def _chunks(self, packer: Packer) -> Iterator[Chunk]:
-        """The chunks of a pass, in the order of the rows."""
+    def _chunks(self, packer: Packer, blocks: Blocks | None = None) -> Iterator[Chunk]:
+        """The chunks of a pass, or of some of its blocks, in the order of the rows."""
         start = 0
-        for chunk in packer.chunks(self._blocks()):
+        for chunk in packer.chunks((blocks or self._blocks)()):
             stop = start + chunk.count
             for change in self._changes:
                 chunk = chunk._replace(rows=change(chunk.rows, start, stop))
@@ -77,12 +87,17 @@ class StreamSource(Source):
             return reduce_chunks(kernel, model, point, [(c.rows, c.count) for c in self._chunks(packer)])
 
         done = begin_pass(self.n_rows)
+        lanes = min(threads(), -(-self.n_rows // self.chunk))
 
-        def add(chunks: Iterator[Chunk]) -> Any:
+        def add(packer: Packer, chunks: Iterator[Chunk]) -> Any:
             return add_chunks(kernel, model, point, packer.given_back(chunks), done, "each")
 
-        lanes = min(threads(), -(-self.n_rows // self.chunk))
-        return finish(kernel, model, dealt(partial(self._chunks, packer), add, lanes))
+        parts = self._apart(lanes) if self._apart is not None and lanes > 1 and not self._beside else []
+        if len(parts) > 1:
+            packers = [Packer(self.chunk, self._fixed) for _ in parts]
+            makes = [partial(self._chunks, *pair) for pair in zip(packers, parts, strict=True)]
+            return finish(kernel, model, side_by_side(makes, [partial(add, packer) for packer in packers]))
+        return finish(kernel, model, dealt(partial(self._chunks, packer), partial(add, packer), lanes))
 
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
         def one(chunk: Chunk) -> Any:
@@ -109,17 +124,17 @@ class StreamSource(Source):
             return walk_chunks(walk, model, frame, state, pairs(made.lane()), size, seed)
 
     def replace(self, change: Callable[[Rows], Rows]) -> StreamSource:
-        return self._changed(lambda rows, start, stop: change(rows))
+        return self._changed(lambda rows, start, stop: change(rows), self._beside)
 
     def beside(self, values: Any, change: Callable[[Rows, Any], Rows]) -> StreamSource:
         def changed(rows: Rows, start: int, stop: int) -> Rows:
             return change(rows, to_device(filled(cut(values, start, stop), rows.y.shape[0])))
 
-        return self._changed(changed)
+        return self._changed(changed, True)
 
-    def _changed(self, change: Callable[[Rows, int, int], Rows]) -> StreamSource:
-        made = StreamSource(self._blocks, self.n_rows, self.chunk)
-        made._fixed, made._changes = self._fixed, (*self._changes, change)
+    def _changed(self, change: Callable[[Rows, int, int], Rows], beside: bool) -> StreamSource:
+        made = StreamSource(self._blocks, self.n_rows, self.chunk, self._apart)
+        made._fixed, made._changes, made._beside = self._fixed, (*self._changes, change), beside
         return made
 
     def sample(self, n: int) -> ArraySource | None:
