@@ -174,6 +174,9 @@ class ParquetScan(Scan):
 
     def apart(self, most: int) -> list[Scan]:
         """Parts of about as many rows each, for more than half as many readers as there may be."""
+        if self._filesystem.type_name != "local":
+            # Each reader would wait for answers from far away while it could compute.
+            return [self]
         limit = min(most, len(self._units), _APART_BYTES // (_PAGE_BYTES * max(len(self.names), 1)))
         for n in range(limit, most // 2, -1):
             parts = [self.part(k, n) for k in range(n)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -115,37 +115,50 @@ def dealt(
     The first error, of the iterator or of a reader, is raised after all threads have ended.
     """
     with Prefetch(make, lanes, ahead) as made:
-        return _read([partial(made.lane, k) for k in range(lanes)], [consume] * lanes, made.stop)
+
+        def read(k: int) -> V:
+            try:
+                return consume(made.lane(k))
+            except BaseException:
+                # Without this reader the others would wait for ever.
+                made.stop()
+                raise
+
+        return in_threads([partial(read, k) for k in range(lanes)])
 
 
-def side_by_side(
-    makes: Sequence[Callable[[], Iterator[T]]], consume: Sequence[Callable[[Iterator[T]], V]], ahead: int = AHEAD
-) -> list[V]:
-    """What each of `consume` gives for the items of its iterator, which is made in a thread of its own.
+def side_by_side(makes: Sequence[Callable[[], Iterator[T]]], consume: Sequence[Callable[[Iterator[T]], V]]) -> list[V]:
+    """What each of `consume` gives for the items of its iterator, both of them run in one thread for each.
 
-    The first error, of an iterator or of a reader, is raised after all threads have ended.
+    Nothing waits for another thread, and memory is used again by the one that had it. The first error is raised after
+    all threads have ended; the others see no further items.
     """
-    with ExitStack() as stack:
-        made = [stack.enter_context(Prefetch(make, ahead=ahead)) for make in makes]
+    stopped = threading.Event()
 
-        def stop() -> None:
-            for each in made:
-                each.stop()
-
-        # Called before the first thread is waited for, so that all of them end at the same time.
-        stack.callback(stop)
-        return _read([each.lane for each in made], consume, stop)
-
-
-def _read(
-    lanes: Sequence[Callable[[], Iterator[T]]], consume: Sequence[Callable[[Iterator[T]], V]], stop: Callable[[], None]
-) -> list[V]:
-    def read(lane: Callable[[], Iterator[T]], consume: Callable[[Iterator[T]], V]) -> V:
+    def items(make: Callable[[], Iterator[T]]) -> Iterator[T]:
+        made = make()
         try:
-            return consume(lane())
-        except BaseException:
-            # Without this reader the others would wait for ever.
-            stop()
-            raise
+            for item in made:
+                if stopped.is_set():
+                    return
+                yield item
+                del item
+        finally:
+            if hasattr(made, "close"):
+                made.close()
 
-    return in_threads([partial(read, *pair) for pair in zip(lanes, consume, strict=True)])
+    def value(make: Callable[[], Iterator[T]], consume: Callable[[Iterator[T]], V]) -> Iterator[V]:
+        try:
+            with closing(items(make)) as its:
+                made = consume(its)
+        except BaseException:
+            stopped.set()
+            raise
+        yield made
+
+    with ExitStack() as stack:
+        pairs = zip(makes, consume, strict=True)
+        found = [stack.enter_context(Prefetch(partial(value, *pair))) for pair in pairs]
+        # Run before any thread is waited for. What one gave that was stopped is never used: another has an error.
+        stack.callback(stopped.set)
+        return [next(each.lane()) for each in found]

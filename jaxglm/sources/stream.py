@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
@@ -26,7 +27,7 @@ from jaxglm.sources.base import (
 )
 from jaxglm.sources.packing import Chunk, Packer
 from jaxglm.sources.prefetch import Prefetch, dealt, side_by_side
-from jaxglm.sources.thinning import Thinning
+from jaxglm.sources.thinning import FEWEST, MOST_ROWS, Thinning
 from jaxglm.sources.walk import walk_chunks
 
 Blocks = Callable[[], Iterator[Rows]]
@@ -40,8 +41,8 @@ class StreamSource(Source):
 
     A thread reads, lays the rows into chunks of one shape and places them on the device, a few chunks ahead of the
     threads that compute: one a core on a CPU, to which chunks are dealt out in turn, so that sums do not depend on
-    which of them is faster. Rows that can be read in several places at once are: each thread that computes then has one
-    that reads for it alone. Memory is a few chunks for each thread whatever n is.
+    which of them is faster. Rows that can be read in several places at once are: each thread then reads what it
+    computes with. Memory is a few chunks for each thread whatever n is.
 
     Parameters
     ----------
@@ -92,12 +93,18 @@ class StreamSource(Source):
         def add(packer: Packer, chunks: Iterator[Chunk]) -> Any:
             return add_chunks(kernel, model, point, packer.given_back(chunks), done, "each")
 
-        parts = self._apart(lanes) if self._apart is not None and lanes > 1 and not self._beside else []
+        parts = self._parts(lanes)
         if len(parts) > 1:
             packers = [Packer(self.chunk, self._fixed) for _ in parts]
             makes = [partial(self._chunks, *pair) for pair in zip(packers, parts, strict=True)]
             return finish(kernel, model, side_by_side(makes, [partial(add, packer) for packer in packers]))
         return finish(kernel, model, dealt(partial(self._chunks, packer), partial(add, packer), lanes))
+
+    def _parts(self, most: int) -> list[Blocks]:
+        """The blocks of a pass, in several parts where they can be read at the same time."""
+        if self._apart is None or self._beside or most < 2:
+            return [self._blocks]
+        return self._apart(most)
 
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
         def one(chunk: Chunk) -> Any:
@@ -141,10 +148,18 @@ class StreamSource(Source):
         """About n rows or more, by a pass that computes nothing; what a fit saves by them is several passes."""
         if self._changes:
             return None
-        done, thinning = begin_pass(self.n_rows, "sample"), Thinning()
-        with Prefetch(self._blocks) as made:
-            for block in made.lane():
+        done = begin_pass(self.n_rows, "sample")
+        parts = self._parts(min(threads(), -(-self.n_rows // self.chunk)))
+
+        def thinned(blocks: Iterator[Rows]) -> Thinning:
+            thinning = Thinning(MOST_ROWS // len(parts), FEWEST // len(parts))
+            for block in blocks:
                 thinning.add(block)
                 done(len(block.y))
-        rows = thinning.rows()
-        return None if rows is None or len(rows.y) < n else ArraySource.from_rows(rows, owned=True)
+            return thinning
+
+        found = [some.rows() for some in side_by_side(parts, [thinned] * len(parts)) if some.seen]
+        if not found or any(rows is None for rows in found):
+            return None
+        rows = jax.tree.map(lambda *pieces: np.concatenate(pieces), *found)
+        return None if len(rows.y) < n else ArraySource.from_rows(rows, owned=True)

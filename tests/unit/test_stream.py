@@ -343,6 +343,20 @@ def test_a_sample_has_rows_of_rare_levels():
     assert np.all(np.diff(found.y) > 0)
 
 
+def test_a_sample_of_several_parts_is_spread_over_all(three, x64):
+    n, edges = 60_000, [0, 20_000, 20_000, 45_000, 60_000]
+    y = np.arange(n, dtype=float)
+    rows = Rows(x=((y,),), y=y, freq=np.broadcast_to(1.0, (n,)))
+
+    def apart(most):
+        return [lambda a=a, b=b: iter(blocks_of(base.cut(rows, a, b), 4096)) for a, b in pairwise(edges)]
+
+    found = StreamSource(lambda: iter(blocks_of(rows, 4096)), n, 4096, apart).sample(1000)
+    kept = np.asarray(found.resident.y)[: found.n_rows]
+    assert 3000 < found.n_rows < n // 4 and 0 < np.diff(kept).min() and np.diff(kept).max() < 64
+    assert kept[0] < 64 and kept[-1] > n - 64 and np.all(kept == kept.astype(int))
+
+
 def test_no_sample_of_few_rows():
     assert thinned(1000, 10**6) is None
 
