@@ -158,7 +158,9 @@ class StreamSource(Source):
                 done(len(block.y))
             return thinning
 
-        found = [some.rows() for some in side_by_side(parts, [thinned] * len(parts)) if some.seen]
+        several = len(parts) > 1
+        made = side_by_side(parts, [thinned] * len(parts)) if several else dealt(parts[0], thinned, 1)
+        found = [thinning.rows() for thinning in made if thinning.seen]
         if not found or any(rows is None for rows in found):
             return None
         rows = jax.tree.map(lambda *pieces: np.concatenate(pieces), *found)
