@@ -27,7 +27,7 @@ from jaxglm.sources.base import (
 )
 from jaxglm.sources.packing import Chunk, Packer
 from jaxglm.sources.prefetch import Prefetch, dealt, side_by_side
-from jaxglm.sources.thinning import FEWEST, MOST_ROWS, Thinning
+from jaxglm.sources.thinning import Thinning
 from jaxglm.sources.walk import walk_chunks
 
 Blocks = Callable[[], Iterator[Rows]]
@@ -152,7 +152,7 @@ class StreamSource(Source):
         parts = self._parts(min(threads(), -(-self.n_rows // self.chunk)))
 
         def thinned(blocks: Iterator[Rows]) -> Thinning:
-            thinning = Thinning(MOST_ROWS // len(parts), FEWEST // len(parts))
+            thinning = Thinning(parts=len(parts))
             for block in blocks:
                 thinning.add(block)
                 done(len(block.y))

@@ -40,8 +40,9 @@ class Thinning:
     (63, True)
     """
 
-    def __init__(self, most: int = MOST_ROWS, fewest: int = FEWEST):
-        self._most, self._fewest = most, fewest
+    def __init__(self, most: int = MOST_ROWS, parts: int = 1):
+        # Of so many parts of the rows each keeps its share, so that all together are no more than of one.
+        self._most, self._n_parts = most, parts
         self._joined = 0
         #: Rows that were looked at.
         self.seen = 0
@@ -58,7 +59,7 @@ class Thinning:
         if not m:
             return
         if not self._parts:
-            self._most = max(min(self._most, MOST_BYTES // max(row_bytes(rows), 8)), 2)
+            self._most = max(min(self._most, MOST_BYTES // max(row_bytes(rows), 8)) // self._n_parts, 2)
         places = _chosen(self.seen, self.seen + m, self._joined)
         # One part without rows is kept, for the structure.
         if len(places) or not self._parts:
@@ -71,7 +72,7 @@ class Thinning:
 
     def rows(self) -> Rows | None:
         """The rows that are kept, in their order; None if they are no small part of all."""
-        while self._count > max(self.seen // SHARE, self._fewest):
+        while self._count > max(self.seen // SHARE, FEWEST // self._n_parts):
             self._join()
         if self._count * LEAST_SHARE > self.seen:
             return None
