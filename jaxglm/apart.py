@@ -64,7 +64,7 @@ def _streamed(
         if wanted.columns is np.float64:
             pieces.counted()
             return None
-        found = thinned(pieces.blocks, pieces.n_rows)
+        (found,) = thinned([pieces.blocks], pieces.n_rows)
         return found.spread() if pieces.n_rows else cut(pieces.example, 0, 0)
 
     some = hosts.together("counting its rows", count)

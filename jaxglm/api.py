@@ -334,13 +334,13 @@ def _source(
         sampled = None
         if wanted.columns is not np.float64:
             # Columns are centered and scaled by rows from all over the data, which a sample of them needs as well.
-            found = thinned(taken.blocks, taken.n_rows)
+            (found,) = thinned([taken.blocks], taken.n_rows)
             intake = taken.intake = compact(intake, found.spread(), wanted)
             sampled = found.rows()
         if placed.several:
             return intake, MeshStream(taken.blocks, taken.n_rows, placed.own)
         kept = None if sampled is None else intake.keep(Taken(sampled)).rows
-        return intake, StreamSource(taken.blocks, taken.n_rows, sampled=kept)
+        return intake, StreamSource(taken.blocks, taken.n_rows, apart=getattr(taken, "apart", None), sampled=kept)
     intake = compact(intake, taken.rows, wanted)
     rows = intake.keep(taken).rows
     if placed.several:

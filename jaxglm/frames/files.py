@@ -16,8 +16,9 @@ from jaxglm.errors import DataError, InputTypeError, MissingExtraError, near
 _SUFFIXES = (".parquet", ".parq", ".pq")
 #: What Hive writes for a missing key.
 _NO_KEY = "__HIVE_DEFAULT_PARTITION__"
-#: Bytes of a column chunk that are held at a time.
-_BUFFER = 1 << 20
+#: Bytes of a column chunk that are asked for at a time: of a file of this machine as many as stay in cache, of others
+#: enough that it takes longer than the answer is on its way.
+_BUFFER, _BUFFER_ELSEWHERE = 1 << 16, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def opened_file(filesystem: Any, path: str) -> Any:
     import pyarrow.parquet as pq
 
     # Nothing is fetched ahead: that would hold row groups whole.
-    return pq.ParquetFile(filesystem.open_input_file(path), pre_buffer=False, buffer_size=_BUFFER)
+    size = _BUFFER if filesystem.type_name == "local" else _BUFFER_ELSEWHERE
+    return pq.ParquetFile(filesystem.open_input_file(path), pre_buffer=False, buffer_size=size)
 
 
 def stamp_of(filesystem: Any, path: str) -> tuple[int | None, Any]:

@@ -13,6 +13,11 @@ from jaxglm.frames.files import File, arrow_errors, find_files, footer_of, key_t
 from jaxglm.frames.scan import Scan, check_part, known_columns, piece_rows
 from jaxglm.frames.table import Origin
 
+#: Bytes that a reader holds of each column, which is a page as it is stored and as it is decoded; and those of all
+#: readers of a pass together.
+_PAGE_BYTES, _APART_BYTES = 2**21, 2**29
+#: Rows of the largest part over the mean of all, up to which reading in parts pays.
+_UNEVEN = 1.3
 #: Name of the column that carries positions through a filter.
 _ROW = "__jaxglm_row__"
 
@@ -94,6 +99,9 @@ def scan_dataset(dataset: Any) -> Scan:
 class ParquetScan(Scan):
     """Row groups of Parquet files."""
 
+    #: Whether nothing else reads at the same time, so that columns are decoded by threads of Arrow's.
+    _alone = True
+
     def __init__(self, filesystem: Any, files: tuple[File, ...], schemas: list[Any], keys: dict[str, Any], filter=None):
         self._filesystem, self._files, self._filter = filesystem, files, filter
         self._keys = keys
@@ -164,6 +172,19 @@ class ParquetScan(Scan):
             edges[i] = min(max(edges[i], edges[i - 1] + 1), len(ends) - (n - i))
         return self._changed(_units=self._units[edges[k] : edges[k + 1]])
 
+    def apart(self, most: int) -> list[Scan]:
+        """Parts of about as many rows each, for more than half as many readers as there may be."""
+        if self._filesystem.type_name != "local":
+            # Each reader would wait for answers from far away while it could compute.
+            return [self]
+        limit = min(most, len(self._units), _APART_BYTES // (_PAGE_BYTES * max(len(self.names), 1)))
+        for n in range(limit, most // 2, -1):
+            parts = [self.part(k, n) for k in range(n)]
+            rows = [sum(s._files[f].groups[g] for f, g in s._units) for s in parts]
+            if n > 1 and max(rows) * n <= _UNEVEN * sum(rows):
+                return [part._changed(_alone=False) for part in parts]
+        return [self]
+
     def example(self) -> Any:
         """A table without rows."""
         schema = self._whole_schema(self._schema)
@@ -223,7 +244,8 @@ class ParquetScan(Scan):
             with opened_file(self._filesystem, file.path) as opened:
                 for run in _runs(groups):
                     row = file.starts[run[0]]
-                    for batch in opened.iter_batches(size, row_groups=run, columns=wanted):
+                    batches = opened.iter_batches(size, row_groups=run, columns=wanted, use_threads=self._alone)
+                    for batch in batches:
                         yield batch, row
                         row += batch.num_rows
         except arrow_errors() as error:

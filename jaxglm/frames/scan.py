@@ -58,6 +58,13 @@ class Scan(ABC):
         check_part(k, n)
         return self if n == 1 else _Dealt(self, k, n)
 
+    def apart(self, most: int) -> list[Scan]:
+        """The same rows as at most so many scans to be read at the same time, the first rows in the first of them.
+
+        A single one, of all rows, where reading in several places at once does not pay, or cannot be.
+        """
+        return [self]
+
     @property
     def identity(self) -> str | None:
         """By which processes know that they read the same files; None for what only this one has."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -175,12 +175,19 @@ class FormulaIntake(Learned):
 
     def tables(self, *more: str) -> Iterator[Table]:
         """The pieces of a stream: the columns that the model reads, and more by name."""
+        return self._reading(*more).tables()
+
+    def tables_apart(self, most: int) -> list[Callable[[], Iterator[Table]]]:
+        """The same of at most so many streams that can be read at the same time, and have all pieces together."""
+        return [scan.tables for scan in self._reading().apart(most)]
+
+    def _reading(self, *more: str) -> Scan:
         scan = self.frames
-        if scan.names is not None:
-            used = {v for spec in self.specs for v in (*spec.variables, *spec.response_variables)}
-            wanted = used | self.beside.columns(scan.names) | set(more)
-            scan = scan.only([name for name in scan.names if name in wanted])
-        return scan.tables()
+        if scan.names is None:
+            return scan
+        used = {v for spec in self.specs for v in (*spec.variables, *spec.response_variables)}
+        wanted = used | self.beside.columns(scan.names) | set(more)
+        return scan.only([name for name in scan.names if name in wanted])
 
     def keep(self, taken: Taken) -> Taken:
         """Rows as :meth:`learn` gives them, in the form they are kept in."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from jaxglm.errors import DataError, row_count
+from jaxglm.frames import Table
 from jaxglm.frames.scan import naming
 from jaxglm.intake.base import Taken
 from jaxglm.intake.shared import Tally
@@ -48,12 +50,20 @@ class Pieces:
         DataError
             A piece cannot be read, or the data is not what it was in the first pass.
         """
+        yield from self._taken(self.intake.tables(), self._counted)
+
+    def _taken(self, tables: Iterator[Table], counted: Callable[[Tally, int, int], None]) -> Iterator[Taken]:
+        """The pieces of some tables; at their end `counted` is told what was left out, and rows read and used."""
         tally, read, used = Tally(), 0, 0
-        for table in self.intake.tables():
+        for table in tables:
             with naming(table.index):
                 taken = self.intake.take(table)
             tally, read, used = tally + taken.tally, read + table.n_rows, used + len(taken.rows.y)
             yield taken
+        counted(tally, read, used)
+
+    def _counted(self, tally: Tally, read: int, used: int) -> None:
+        """Keep what a pass has counted, if it is what the first one did."""
         if read != self._n_read or (self._tally is not None and used != self.n_rows):
             raise DataError(
                 f"the data has changed between two readings: first it had {row_count(self._n_read)}, now {read:,}, of "
@@ -73,7 +83,25 @@ class Pieces:
 
     def blocks(self) -> Iterator[Rows]:
         """The rows of a pass."""
-        return (taken.rows for taken in self.taken() if len(taken.rows.y))
+        return _rows(self.taken())
+
+    def apart(self, most: int) -> list[Callable[[], Iterator[Rows]]]:
+        """The rows of one pass as at most so many calls such as :meth:`blocks`, to be used at the same time."""
+        streams = self.intake.tables_apart(most)
+        if len(streams) == 1:
+            return [self.blocks]
+        parts: dict[int, tuple[Tally, int, int]] = {}
+
+        def blocks(k: int) -> Iterator[Rows]:
+            def counted(*counts: Any) -> None:
+                parts[k] = counts
+                if len(parts) == len(streams):
+                    tallies, read, used = zip(*(parts[i] for i in range(len(streams))), strict=True)
+                    self._counted(sum(tallies, Tally()), sum(read), sum(used))
+
+            return _rows(self._taken(streams[k](), counted))
+
+        return [partial(blocks, k) for k in range(len(streams))]
 
     @property
     def tally(self) -> Tally:
@@ -92,3 +120,7 @@ class Pieces:
                 return taken.name_row(i)
             i -= len(taken.rows.y)
         return f"row {i}"
+
+
+def _rows(taken: Iterator[Taken]) -> Iterator[Rows]:
+    return (piece.rows for piece in taken if len(piece.rows.y))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -124,3 +125,40 @@ def dealt(
                 raise
 
         return in_threads([partial(read, k) for k in range(lanes)])
+
+
+def side_by_side(makes: Sequence[Callable[[], Iterator[T]]], consume: Sequence[Callable[[Iterator[T]], V]]) -> list[V]:
+    """What each of `consume` gives for the items of its iterator, both of them run in one thread for each.
+
+    Nothing waits for another thread, and memory is used again by the one that had it. The first error is raised after
+    all threads have ended; the others see no further items.
+    """
+    stopped = threading.Event()
+
+    def items(make: Callable[[], Iterator[T]]) -> Iterator[T]:
+        made = make()
+        try:
+            for item in made:
+                if stopped.is_set():
+                    return
+                yield item
+                del item
+        finally:
+            if hasattr(made, "close"):
+                made.close()
+
+    def value(make: Callable[[], Iterator[T]], consume: Callable[[Iterator[T]], V]) -> Iterator[V]:
+        try:
+            with closing(items(make)) as its:
+                made = consume(its)
+        except BaseException:
+            stopped.set()
+            raise
+        yield made
+
+    with ExitStack() as stack:
+        pairs = zip(makes, consume, strict=True)
+        found = [stack.enter_context(Prefetch(partial(value, *pair))) for pair in pairs]
+        # Run before any thread is waited for. What one gave that was stopped is never used: another has an error.
+        stack.callback(stopped.set)
+        return [next(each.lane()) for each in found]

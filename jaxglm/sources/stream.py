@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
@@ -25,9 +26,11 @@ from jaxglm.sources.base import (
     to_device,
 )
 from jaxglm.sources.packing import Chunk, Packer
-from jaxglm.sources.prefetch import Prefetch, dealt
+from jaxglm.sources.prefetch import Prefetch, dealt, side_by_side
 from jaxglm.sources.thinning import Thinning
 from jaxglm.sources.walk import walk_chunks
+
+Blocks = Callable[[], Iterator[Rows]]
 
 #: Rows up to which a pass is a single call.
 _FEW_ROWS = 2**13
@@ -38,7 +41,8 @@ class StreamSource(Source):
 
     A thread reads, lays the rows into chunks of one shape and places them on the device, a few chunks ahead of the
     threads that compute: one a core on a CPU, to which chunks are dealt out in turn, so that sums do not depend on
-    which of them is faster. Memory is a few chunks whatever n is.
+    which of them is faster. Rows that can be read in several places at once are: each thread then reads what it
+    computes with. Memory is a few chunks for each thread whatever n is.
 
     Parameters
     ----------
@@ -50,6 +54,9 @@ class StreamSource(Source):
         Not less than there are.
     chunk : int, optional
         Most rows of a chunk, by default as many as suit the device.
+    apart : callable (int) -> list of callables such as `blocks`, optional
+        Called once a pass, for at most so many of which each yields a part of the rows, at the same time as the others;
+        always the same ones. None or a single one where the rows come only one after the other.
     sampled : Rows, optional
         A sample of the rows, where one is known already.
     """
@@ -57,18 +64,25 @@ class StreamSource(Source):
     read_anew = True
 
     def __init__(
-        self, blocks: Callable[[], Iterator[Rows]], n_rows: int, chunk: int | None = None, sampled: Rows | None = None
+        self,
+        blocks: Blocks,
+        n_rows: int,
+        chunk: int | None = None,
+        apart: Callable[[int], list[Blocks]] | None = None,
+        sampled: Rows | None = None,
     ):
-        self._blocks, self._sampled = blocks, sampled
+        self._blocks, self._apart, self._sampled = blocks, apart, sampled
         self._changes: tuple[Callable[[Rows, int, int], Rows], ...] = ()
+        #: Whether a change needs to know which rows of all a chunk has.
+        self._beside = False
         self._fixed = chunk is not None
         self.n_rows = n_rows
         self.chunk = min(chunk or chunk_rows(), bucket(n_rows))
 
-    def _chunks(self, packer: Packer) -> Iterator[Chunk]:
-        """The chunks of a pass, in the order of the rows."""
+    def _chunks(self, packer: Packer, blocks: Blocks | None = None) -> Iterator[Chunk]:
+        """The chunks of a pass, or of some of its blocks, in the order of the rows."""
         start = 0
-        for chunk in packer.chunks(self._blocks()):
+        for chunk in packer.chunks((blocks or self._blocks)()):
             stop = start + chunk.count
             for change in self._changes:
                 chunk = chunk._replace(rows=change(chunk.rows, start, stop))
@@ -81,12 +95,23 @@ class StreamSource(Source):
             return reduce_chunks(kernel, model, point, [(c.rows, c.count) for c in self._chunks(packer)])
 
         done = begin_pass(self.n_rows)
+        lanes = min(threads(), -(-self.n_rows // self.chunk))
 
-        def add(chunks: Iterator[Chunk]) -> Any:
+        def add(packer: Packer, chunks: Iterator[Chunk]) -> Any:
             return add_chunks(kernel, model, point, packer.given_back(chunks), done, "each")
 
-        lanes = min(threads(), -(-self.n_rows // self.chunk))
-        return finish(kernel, model, dealt(partial(self._chunks, packer), add, lanes))
+        parts = self._parts(lanes)
+        if len(parts) > 1:
+            packers = [Packer(self.chunk, self._fixed) for _ in parts]
+            makes = [partial(self._chunks, *pair) for pair in zip(packers, parts, strict=True)]
+            return finish(kernel, model, side_by_side(makes, [partial(add, packer) for packer in packers]))
+        return finish(kernel, model, dealt(partial(self._chunks, packer), partial(add, packer), lanes))
+
+    def _parts(self, most: int) -> list[Blocks]:
+        """The blocks of a pass, in several parts where they can be read at the same time."""
+        if self._apart is None or self._beside or most < 2:
+            return [self._blocks]
+        return self._apart(most)
 
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
         def one(chunk: Chunk) -> Any:
@@ -113,32 +138,42 @@ class StreamSource(Source):
             return walk_chunks(walk, model, frame, state, pairs(made.lane()), size, seed)
 
     def replace(self, change: Callable[[Rows], Rows]) -> StreamSource:
-        return self._changed(lambda rows, start, stop: change(rows))
+        return self._changed(lambda rows, start, stop: change(rows), self._beside)
 
     def beside(self, values: Any, change: Callable[[Rows, Any], Rows]) -> StreamSource:
         def changed(rows: Rows, start: int, stop: int) -> Rows:
             return change(rows, to_device(filled(cut(values, start, stop), rows.y.shape[0])))
 
-        return self._changed(changed)
+        return self._changed(changed, True)
 
-    def _changed(self, change: Callable[[Rows, int, int], Rows]) -> StreamSource:
-        made = StreamSource(self._blocks, self.n_rows, self.chunk)
-        made._fixed, made._changes = self._fixed, (*self._changes, change)
+    def _changed(self, change: Callable[[Rows, int, int], Rows], beside: bool) -> StreamSource:
+        made = StreamSource(self._blocks, self.n_rows, self.chunk, self._apart)
+        made._fixed, made._changes, made._beside = self._fixed, (*self._changes, change), beside
         return made
 
     def sample(self, n: int) -> ArraySource | None:
         """About n rows or more, by a pass that computes nothing; what a fit saves by them is several passes."""
         if self._changes:
             return None
-        rows = thinned(self._blocks, self.n_rows).rows() if self._sampled is None else self._sampled
-        return None if rows is None or len(rows.y) < n else ArraySource.from_rows(rows, owned=True)
+        rows = self._sampled
+        if rows is None:
+            made = thinned(self._parts(min(threads(), -(-self.n_rows // self.chunk))), self.n_rows)
+            found = [thinning.rows() for thinning in made if thinning.seen]
+            if not found or any(rows is None for rows in found):
+                return None
+            rows = jax.tree.map(lambda *pieces: np.concatenate(pieces), *found)
+        return None if len(rows.y) < n else ArraySource.from_rows(rows, owned=True)
 
 
-def thinned(blocks: Callable[[], Iterator[Rows]], n_rows: int) -> Thinning:
-    """A sample of rows that come anew at every pass, by one that computes nothing."""
-    done, thinning = begin_pass(n_rows, "sample"), Thinning()
-    with Prefetch(blocks) as made:
-        for block in made.lane():
+def thinned(parts: list[Blocks], n_rows: int) -> list[Thinning]:
+    """A sample of each of the parts of rows that come anew at every pass, by one that computes nothing."""
+    done = begin_pass(n_rows, "sample")
+
+    def thin(blocks: Iterator[Rows]) -> Thinning:
+        thinning = Thinning(parts=len(parts))
+        for block in blocks:
             thinning.add(block)
             done(len(block.y))
-    return thinning
+        return thinning
+
+    return side_by_side(parts, [thin] * len(parts)) if len(parts) > 1 else dealt(parts[0], thin, 1)

@@ -40,10 +40,12 @@ class Thinning:
     (63, True)
     """
 
-    def __init__(self, most: int = MOST_ROWS):
-        self._most = most
+    def __init__(self, most: int = MOST_ROWS, parts: int = 1):
+        # Of so many parts of the rows each keeps its share, so that all together are no more than of one.
+        self._most, self._n_parts = most, parts
         self._joined = 0
-        self._seen = 0
+        #: Rows that were looked at.
+        self.seen = 0
         self._count = 0
         #: Numbers of rows among all, and the rows.
         self._parts: list[tuple[np.ndarray, Rows]] = []
@@ -57,14 +59,14 @@ class Thinning:
         if not m:
             return
         if not self._parts:
-            self._most = max(min(self._most, MOST_BYTES // max(row_bytes(rows), 8)), 2)
-        places = _chosen(self._seen, self._seen + m, self._joined)
+            self._most = max(min(self._most, MOST_BYTES // max(row_bytes(rows), 8)) // self._n_parts, 2)
+        places = _chosen(self.seen, self.seen + m, self._joined)
         # One part without rows is kept, for the structure.
         if len(places) or not self._parts:
-            self._parts.append((places, _taken(rows, places - self._seen)))
+            self._parts.append((places, _taken(rows, places - self.seen)))
         self._count += len(places)
         self._add_levels(rows)
-        self._seen += m
+        self.seen += m
         while self._count > self._most:
             self._join()
 
@@ -74,11 +76,11 @@ class Thinning:
 
     def rows(self) -> Rows | None:
         """The rows that are kept, in their order; None if they are no small part of all."""
-        while self._count > max(self._seen // SHARE, FEWEST):
+        while self._count > max(self.seen // SHARE, FEWEST // self._n_parts):
             self._join()
-        if self._count * LEAST_SHARE > self._seen:
+        if self._count * LEAST_SHARE > self.seen:
             return None
-        share = self._count / self._seen
+        share = self._count / self.seen
         parts = list(self._parts)
         for places, rows, leaf, codes in self._of_levels:
             rare = self._levels[leaf][codes] * share < ROWS_OF_A_LEVEL
@@ -111,7 +113,7 @@ class Thinning:
             at = np.flatnonzero((missing > 0)[codes]) if (missing[now > 0] > 0).any() else np.empty(0, np.int64)
             at = at[_rank(codes[at]) < missing[codes[at]]]
             if len(at):
-                self._of_levels.append((at + self._seen, _taken(rows, at), leaf, codes[at]))
+                self._of_levels.append((at + self.seen, _taken(rows, at), leaf, codes[at]))
 
 
 def _chosen(start: int, stop: int, joined: int) -> np.ndarray:

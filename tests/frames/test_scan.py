@@ -17,6 +17,7 @@ import jaxglm as jg
 from jaxglm.frames.parquet import ParquetScan
 from jaxglm.frames.scan import as_scan
 from jaxglm.intake import Beside, FormulaIntake
+from jaxglm.sources import base, stream
 
 #: Sums over the same rows in another order.
 SAME = 1e-10
@@ -186,6 +187,30 @@ def test_parts_are_all_rows_once(tmp_path):
         frames.part(3, 3)
 
 
+@pytest.fixture
+def lanes(monkeypatch):
+    """As on a machine with eight cores, and with chunks so short that each of them has some."""
+    monkeypatch.setitem(base.CHUNK, "cpu", 16)
+    monkeypatch.setattr(stream, "_FEW_ROWS", 0)
+    monkeypatch.setattr(stream, "threads", lambda: 8)
+
+
+def test_files_are_read_in_several_places_at_once(tmp_path, monkeypatch, lanes):
+    """Every part has a reader; sums, counts of what was left out, and errors are those of all rows."""
+    scan = jg.scan_parquet(write(tmp_path, cuts=(30, 60), rows=10))
+    parts = scan.apart(3)
+    assert [[i for b in part() for i in b.column("id").to_pylist()] for part in parts] == [
+        list(range(40)), list(range(40, 80)), list(range(80, 120))]  # fmt: skip
+    assert scan.apart(1) == [scan] and [part.n_rows for part in scan.apart(8)] == [20, 20, 20, 10, 20, 20, 10]
+    assert len(jg.scan_parquet(tmp_path / "0.parquet").apart(2)) == 1
+    readers = []
+    reading = ParquetScan.read
+    monkeypatch.setattr(ParquetScan, "read", lambda s: readers.append(s.n_rows) or reading(s))
+    found = jg.glm(FORMULA, scan, **OPTIONS)
+    agree(found, whole())
+    assert readers.count(20) >= 10 and found.labels.notes == whole().labels.notes
+
+
 def test_arrow_columns_are_not_copied(tmp_path):
     (first, *_) = jg.scan_parquet(write(tmp_path)).tables()
     column = first["t"].values
@@ -246,6 +271,11 @@ def test_faults_of_files_are_named(name, formula, tmp_path):
     for word in words:
         with pytest.raises(jg.DataError, match=word):
             jg.glm(formula, tmp_path, family="poisson", var_weights="w")
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_of_files_read_in_several_places_are_named(name, tmp_path, lanes):
+    test_faults_of_files_are_named(name, "y ~ x + t", tmp_path)
 
 
 def test_faults_in_columns_that_are_not_read_do_no_harm(tmp_path):

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from itertools import pairwise
 from types import SimpleNamespace
 
 import jax
@@ -16,7 +17,7 @@ import jaxglm as jg
 from jaxglm import precision, progress
 from jaxglm.kernels import Newton, Observed, Point, Rows, Survey
 from jaxglm.sources import ArraySource, StreamSource, base, packing, stream, thinning
-from jaxglm.sources.prefetch import Prefetch, dealt
+from jaxglm.sources.prefetch import Prefetch, dealt, side_by_side
 
 N = 1000
 
@@ -87,6 +88,30 @@ def test_an_error_of_a_reader_stops_all(reader, error):
     with pytest.raises(error, match="enough"):
         dealt(lambda: counting(10**6, seen), consume, 3)
     assert seen[-1] == "closed" and len(seen) < 100
+
+
+def test_several_iterators_run_side_by_side():
+    seen = [[], [], []]
+    makes = [lambda k=k: counting(5 + k, seen[k]) for k in range(3)]
+    assert side_by_side(makes, [list, sum, max]) == [[0, 1, 2, 3, 4], 15, 6]
+    assert all(made[-1] == "closed" for made in seen)
+
+
+@pytest.mark.parametrize("broken", [0, 2])
+@pytest.mark.parametrize("where", ["iterator", "reader"])
+def test_an_error_of_one_of_several_ends_all(broken, where):
+    seen = [[], [], []]
+
+    def consume(k, items):
+        for i in items:
+            if where == "reader" and k == broken and i == 7:
+                raise ValueError("the disk is gone")
+
+    at = [7 if where == "iterator" and k == broken else None for k in range(3)]
+    makes = [lambda k=k: counting(10**6, seen[k], at[k]) for k in range(3)]
+    with pytest.raises(ValueError, match="the disk is gone"):
+        side_by_side(makes, [lambda items, k=k: consume(k, items) for k in range(3)])
+    assert all(made[-1] == "closed" and len(made) < 10**5 for made in seen)
 
 
 def test_the_thread_has_the_precision_of_its_reader(x64):
@@ -180,6 +205,32 @@ def test_sums_do_not_depend_on_which_thread_is_faster(three, monkeypatch, x64):
             found.append(StreamSource(lambda: iter(blocks_of(rows, 70)), N, 64).reduce(Newton(), model, point()))
     for other in found[1:]:
         jax.tree.map(np.testing.assert_array_equal, other, found[0])
+
+
+def test_rows_that_can_be_read_in_several_places_are(three, monkeypatch, x64):
+    """The same sums, and always the same; beside values of all rows they come in order."""
+    monkeypatch.setattr(stream, "_FEW_ROWS", 0)
+    rows, model, asked = numbers(), numeric_model(), []
+    whole = ArraySource.from_rows(rows).reduce(Newton(), model, point())
+
+    def apart(most):
+        asked.append(most)
+        edges = [0, 300, 650, N]
+        return [lambda a=a, b=b: iter(blocks_of(base.cut(rows, a, b), 70)) for a, b in pairwise(edges)]
+
+    source = StreamSource(lambda: iter(blocks_of(rows, 70)), N, 64, apart)
+    found = [source.reduce(Newton(), model, point()) for _ in range(3)]
+    assert asked == [3] * 3
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), found[0], whole)
+    for other in found[1:]:
+        jax.tree.map(np.testing.assert_array_equal, other, found[0])
+    twice = source.replace(lambda r: r._replace(freq=2 * r.freq)).reduce(Newton(), model, point())
+    np.testing.assert_allclose(twice.nll, 2 * whole.nll, rtol=1e-12)
+    weights = np.arange(N, dtype=float)
+    beside = source.beside(weights, lambda r, w: r._replace(freq=r.freq * w))
+    want = ArraySource.from_rows(rows._replace(freq=weights)).reduce(Newton(), model, point())
+    np.testing.assert_allclose(beside.reduce(Newton(), model, point()).gradient, want.gradient, rtol=1e-12)
+    assert asked == [3] * 4
 
 
 def test_another_length_meets_compiled_code(three, x64):
@@ -290,6 +341,20 @@ def test_a_sample_has_rows_of_rare_levels():
     counts = np.bincount(found.x[0][1])
     assert counts[1] >= thinning.ROWS_OF_A_LEVEL and counts[2] == 3 and 600 < counts[0] < 1100
     assert np.all(np.diff(found.y) > 0)
+
+
+def test_a_sample_of_several_parts_is_spread_over_all(three, x64):
+    n, edges = 60_000, [0, 20_000, 20_000, 45_000, 60_000]
+    y = np.arange(n, dtype=float)
+    rows = Rows(x=((y,),), y=y, freq=np.broadcast_to(1.0, (n,)))
+
+    def apart(most):
+        return [lambda a=a, b=b: iter(blocks_of(base.cut(rows, a, b), 4096)) for a, b in pairwise(edges)]
+
+    found = StreamSource(lambda: iter(blocks_of(rows, 4096)), n, 4096, apart).sample(1000)
+    kept = np.asarray(found.resident.y)[: found.n_rows]
+    assert 3000 < found.n_rows < n // 4 and 0 < np.diff(kept).min() and np.diff(kept).max() < 64
+    assert kept[0] < 64 and kept[-1] > n - 64 and np.all(kept == kept.astype(int))
 
 
 def test_no_sample_of_few_rows():
