@@ -36,6 +36,9 @@ class Logit(Link):
     def log_complement(self, eta: jax.Array) -> jax.Array:
         return -numerics.softplus(eta)
 
+    def loss(self, y: jax.Array, eta: jax.Array) -> jax.Array:
+        return numerics.logistic_loss(y, eta)
+
 
 @pytree
 class Probit(Link):
