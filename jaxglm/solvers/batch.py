@@ -21,6 +21,7 @@ from jaxglm.families import Family
 from jaxglm.kernels import Facts, FitPoint, FitSums, Model, Newton, Point, Rows, Statistics, Survey
 from jaxglm.kernels.base import total
 from jaxglm.kernels.totals import pearson_terms
+from jaxglm.precision import Tiered
 from jaxglm.solvers import newton, starts
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.loops import (
@@ -67,8 +68,7 @@ class Lane(NamedTuple):
 _PRODUCTS = 2**22
 
 
-@partial(jax.jit, static_argnames=("axes", "at_once"))
-def fit_tile(
+def _fit_tile(
     model: Model, rows: Rows, task: Task, axes: Any = 0, counts: jax.Array | None = None, at_once: int | None = None
 ) -> Lane:
     """Fit all lanes of a tile.
@@ -93,6 +93,9 @@ def fit_tile(
     parts = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), (rows, counts))
     found = jax.lax.map(lambda part: _fit_lanes(model, part[0], task, 0, part[1]), parts)
     return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
+
+
+fit_tile = Tiered(_fit_tile, lean=True, static_argnames=("axes", "at_once"))
 
 
 def _fit_lanes(model: Model, rows: Rows, task: Task, axes: Any, counts: jax.Array | None) -> Lane:
@@ -165,9 +168,7 @@ def _twofold(layout: Layout, columns: tuple[jax.Array, ...]) -> tuple[Layout, tu
     """Columns that each lane has of its own, both ways; constants are not stored."""
     bare = [all(isinstance(part, Constant) for part, _ in design.parts) for design in layout.designs]
     designs = (Constant() if b else Twofold(d.n_columns) for b, d in zip(bare, layout.designs, strict=True))
-    return Layout(tuple(designs)), tuple(
-        () if b else Twofold.rows_from(x) for b, x in zip(bare, columns, strict=True)
-    )
+    return Layout(tuple(designs)), tuple(() if b else Twofold.rows_from(x) for b, x in zip(bare, columns, strict=True))
 
 
 def _paired(layout: Layout, columns: tuple[jax.Array, ...]) -> tuple[Layout, tuple]:
