@@ -116,13 +116,22 @@ BUFFERS = Buffers()
 
 def _taken(key: int, a: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Some rows of an array as tiles hold them, in a buffer."""
-    dtype = np.dtype(np.int32 if a.dtype.kind == "i" else float)
+    dtype = _kept_as(a)
     out = BUFFERS.array(key, (*places.shape, *a.shape[1:]), dtype)
     if a.dtype == dtype:
         # Without "clip" take makes a copy of its own first.
         return np.take(a, places, axis=0, out=out, mode="clip")
     np.copyto(out, np.take(a, places, axis=0), casting="unsafe")
     return out
+
+
+def stored(a: np.ndarray) -> np.ndarray:
+    """Values as tiles hold them: codes as int32, numbers in double precision."""
+    return a.astype(_kept_as(a), copy=False)
+
+
+def _kept_as(a: np.ndarray) -> np.dtype:
+    return np.dtype(np.int32 if a.dtype.kind == "i" else float)
 
 
 class Shape(NamedTuple):
