@@ -23,14 +23,12 @@ from jaxglm.sources import ArraySource
 from jaxglm.sources.base import pad, to_device
 from jaxglm.together import Tables
 
-#: Numbers that the rows of a tile hold, by platform.
-_NUMBERS = {"cpu": 2**18}
-_NUMBERS_ELSEWHERE = 2**26
+#: Numbers that the rows of a tile hold: on a CPU, and elsewhere.
+_NUMBERS, _NUMBERS_ELSEWHERE = {"cpu": 2**18}, 2**26
 #: Numbers of the lanes of a tile that a CPU computes with at once, so that what is made of them stays in its cache.
 _AT_ONCE = 2**16
 #: Most lanes of a tile.
-_MOST_LANES = {"cpu": 512}
-_MOST_LANES_ELSEWHERE = 2**14
+_MOST_LANES, _MOST_LANES_ELSEWHERE = {"cpu": 512}, 2**14
 #: Rows above which a group is fitted alone, which takes chunks of them and all threads.
 _LONG = 2**14
 #: Coefficients above which groups are fitted alone, since a tile holds all columns as numbers.
@@ -251,9 +249,7 @@ def ladder(count: int) -> int:
     return next((size * q // 4 for q in (4, 5, 6, 7) if size * q // 4 >= count), 2 * size)
 
 
-def _tile(
-    work: Work, task: Task, tables: Tables, out: Batch, take: Take, members: np.ndarray, shape: Shape
-) -> int:
+def _tile(work: Work, task: Task, tables: Tables, out: Batch, take: Take, members: np.ndarray, shape: Shape) -> int:
     """Fit a tile and put away what its lanes found; the number of groups that are done."""
     rows, axes = work.segments.tile(work.rows, members, shape.lanes, shape.length)
     counts = tables.count(rows) if tables.fits[members].all() else None
