@@ -245,9 +245,10 @@ def _solve_lane(layout: Layout, model: Model, task: Task, data: Data, facts: Fac
     theta = state.theta + jnp.where(state.status == Status.CONVERGED, state.direction, 0.0)
     if family.quadratic:
         theta = theta - _correction(model, data.rows, state, theta)
-    slow = newton.is_doubtful(state) if family.has("boundary") else state.status == Status.SUSPECT
+    slow = state.status == Status.SUSPECT
+    if family.has("boundary"):
         # Where an estimate goes to infinity the information vanishes; whether it does is then seen from where it is.
-        slow |= state.status == Status.ILL_CONDITIONED
+        slow = newton.is_doubtful(state) | (state.status == Status.ILL_CONDITIONED)
     return _Ended(state, theta, held, hard, slow)
 
 
