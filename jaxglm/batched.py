@@ -143,6 +143,25 @@ class Shape(NamedTuple):
     little: bool
 
 
+#: Padded rows that take as long as it is worth to save the program of one more shape.
+_SHAPE = 2**18
+
+
+def cuts(lengths: np.ndarray, members: np.ndarray) -> list[tuple[int, int]]:
+    """First and last of the lengths (k,) of each bucket, by dynamic programming over where the last one begins."""
+    below = np.concatenate([[0], np.cumsum(members)])
+    cost, begins = [0.0], []
+    for i, length in enumerate(lengths):
+        each = [cost[j] + _SHAPE + float(length) * (below[i + 1] - below[j]) for j in range(i + 1)]
+        begins.append(int(np.argmin(each)))
+        cost.append(min(each))
+    found, last = [], len(lengths) - 1
+    while last >= 0:
+        found.append((begins[last], last))
+        last = begins[last] - 1
+    return found[::-1]
+
+
 @dataclass(frozen=True)
 class Batch:
     """G fits as arrays, the groups first; NaN where there is no estimate.

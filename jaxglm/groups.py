@@ -10,7 +10,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from jaxglm.batched import BUFFERS, Batch, Dependences, Shape, Work
+from jaxglm.batched import BUFFERS, Batch, Dependences, Shape, Work, cuts
 from jaxglm.errors import DataError, DataWarning, FitError, InputError, Status
 from jaxglm.fit import fit_source
 from jaxglm.fitted import Fit
@@ -33,8 +33,6 @@ _MOST_LANES, _MOST_LANES_ELSEWHERE = {"cpu": 512}, 2**14
 _LONG = 2**14
 #: Coefficients above which groups are fitted alone, since a tile holds all columns as numbers.
 WIDE = 96
-#: Padded rows that take as long as it is worth to save the program of one more shape.
-_SHAPE = 2**18
 #: Padded rows of one length below which code that is slow but soon compiled fits them sooner.
 _LITTLE = 2**15
 #: Evaluations after which lanes that still run are gathered in tiles of their own.
@@ -220,23 +218,8 @@ def _buckets(groups: np.ndarray, counts: np.ndarray) -> Iterator[tuple[int, np.n
     sizes, of_group = np.unique(counts, return_inverse=True)
     rungs = np.array([ladder(int(c)) for c in sizes])[of_group]
     lengths, rung = np.unique(rungs, return_inverse=True)
-    for first, last in _cuts(lengths, np.bincount(rung)):
+    for first, last in cuts(lengths, np.bincount(rung)):
         yield int(lengths[last]), groups[(rung >= first) & (rung <= last)]
-
-
-def _cuts(lengths: np.ndarray, members: np.ndarray) -> list[tuple[int, int]]:
-    """First and last of the lengths (k,) of each bucket, by dynamic programming over where the last one begins."""
-    below = np.concatenate([[0], np.cumsum(members)])
-    cost, begins = [0.0], []
-    for i, length in enumerate(lengths):
-        each = [cost[j] + _SHAPE + float(length) * (below[i + 1] - below[j]) for j in range(i + 1)]
-        begins.append(int(np.argmin(each)))
-        cost.append(min(each))
-    found, last = [], len(lengths) - 1
-    while last >= 0:
-        found.append((begins[last], last))
-        last = begins[last] - 1
-    return found[::-1]
 
 
 def ladder(count: int) -> int:

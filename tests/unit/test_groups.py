@@ -172,8 +172,8 @@ def test_caterpillar(grp):
 
 def test_lengths_are_few_where_rows_are_few_and_fit_where_they_are_many():
     lengths = np.array([8, 48, 64, 200, 224])
-    assert groups._cuts(lengths, np.array([5, 5, 5, 5, 5])) == [(0, 4)]
-    assert groups._cuts(lengths, np.array([10**6, 10, 10, 10**6, 10**6])) == [(0, 0), (1, 3), (4, 4)]
+    assert groups.cuts(lengths, np.array([5, 5, 5, 5, 5])) == [(0, 4)]
+    assert groups.cuts(lengths, np.array([10**6, 10, 10, 10**6, 10**6])) == [(0, 0), (1, 3), (4, 4)]
 
 
 def test_lengths_of_lanes():
