@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from jaxglm.fitted import Options
 from jaxglm.hosts import ALONE
 from jaxglm.inference.covariance import Codes, Estimator
 from jaxglm.kernels import Model, Rows
+from jaxglm.precision import aligned_empty
 from jaxglm.together import Added, Together
 
 
@@ -86,18 +88,78 @@ class Segments:
         present = place < counts
         places = self.order[self.starts[of_lane][:, None] + np.where(present, place, 0)]
         plain = rows.freq.strides == (0,)
-        taken = jax.tree.map(lambda a: np.take(a, places, axis=0), rows._replace(freq=rows.y) if plain else rows)
-        freq = np.where(present, rows.freq[0] if plain else taken.freq, 0.0)
-        return jax.tree.map(stored, taken._replace(freq=freq)), 0
+        leaves, tree = jax.tree.flatten(rows._replace(freq=None) if plain else rows)
+        taken = jax.tree.unflatten(tree, [_taken(i, a, places) for i, a in enumerate(leaves)])
+        freq = BUFFERS.array(-1, present.shape, np.dtype(float))
+        np.copyto(freq, rows.freq[0] if plain else taken.freq)
+        freq[~present] = 0.0
+        return taken._replace(freq=freq), 0
 
     def without_rows(self) -> Segments:
         """The same as a file holds it."""
         return replace(self, order=np.zeros(0, np.int64))
 
 
+class Buffers(threading.local):
+    """Arrays of each thread that its tiles are filled into in turn: memory that is new costs more than filling it."""
+
+    def array(self, key: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An array of this thread, which is overwritten by who asks for the same again."""
+        kept = self.__dict__.setdefault((key, shape, dtype.str), None)
+        if kept is None:
+            kept = self.__dict__[key, shape, dtype.str] = aligned_empty(shape, dtype)
+        return kept
+
+
+BUFFERS = Buffers()
+
+
+def _taken(key: int, a: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Some rows of an array as tiles hold them, in a buffer."""
+    dtype = _kept_as(a)
+    out = BUFFERS.array(key, (*places.shape, *a.shape[1:]), dtype)
+    if a.dtype == dtype:
+        # Without "clip" take makes a copy of its own first.
+        return np.take(a, places, axis=0, out=out, mode="clip")
+    np.copyto(out, np.take(a, places, axis=0), casting="unsafe")
+    return out
+
+
 def stored(a: np.ndarray) -> np.ndarray:
     """Values as tiles hold them: codes as int32, numbers in double precision."""
-    return a.astype(np.int32 if a.dtype.kind == "i" else float, copy=False)
+    return a.astype(_kept_as(a), copy=False)
+
+
+def _kept_as(a: np.ndarray) -> np.dtype:
+    return np.dtype(np.int32 if a.dtype.kind == "i" else float)
+
+
+class Shape(NamedTuple):
+    """Lanes of a tile, rows of each, lanes that are computed at once, and whether there are few such tiles."""
+
+    lanes: int
+    length: int
+    at_once: int
+    little: bool
+
+
+#: Padded rows that take as long as it is worth to save the program of one more shape.
+_SHAPE = 2**18
+
+
+def cuts(lengths: np.ndarray, members: np.ndarray) -> list[tuple[int, int]]:
+    """First and last of the lengths (k,) of each bucket, by dynamic programming over where the last one begins."""
+    below = np.concatenate([[0], np.cumsum(members)])
+    cost, begins = [0.0], []
+    for i, length in enumerate(lengths):
+        each = [cost[j] + _SHAPE + float(length) * (below[i + 1] - below[j]) for j in range(i + 1)]
+        begins.append(int(np.argmin(each)))
+        cost.append(min(each))
+    found, last = [], len(lengths) - 1
+    while last >= 0:
+        found.append((begins[last], last))
+        last = begins[last] - 1
+    return found[::-1]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from jaxglm.batched import Batch, Dependences, Work
+from jaxglm.batched import BUFFERS, Batch, Dependences, Shape, Work, cuts
 from jaxglm.errors import DataError, DataWarning, FitError, InputError, Status
 from jaxglm.fit import fit_source
 from jaxglm.fitted import Fit
@@ -23,18 +23,18 @@ from jaxglm.sources import ArraySource
 from jaxglm.sources.base import pad, to_device
 from jaxglm.together import Tables
 
-#: Numbers that the rows of a tile hold, by platform: what stays in cache on a CPU.
-_NUMBERS = {"cpu": 2**18}
-_NUMBERS_ELSEWHERE = 2**26
+#: Numbers that the rows of a tile hold: on a CPU, and elsewhere.
+_NUMBERS, _NUMBERS_ELSEWHERE = {"cpu": 2**18}, 2**26
+#: Numbers of the lanes of a tile that a CPU computes with at once, so that what is made of them stays in its cache.
+_AT_ONCE = 2**16
 #: Most lanes of a tile.
-_MOST_LANES = {"cpu": 512}
-_MOST_LANES_ELSEWHERE = 2**14
+_MOST_LANES, _MOST_LANES_ELSEWHERE = {"cpu": 512}, 2**14
 #: Rows above which a group is fitted alone, which takes chunks of them and all threads.
 _LONG = 2**14
 #: Coefficients above which groups are fitted alone, since a tile holds all columns as numbers.
 WIDE = 96
-#: Padded rows that may be added to save the program of one more shape.
-_FEW = 2**16
+#: Padded rows of one length below which code that is slow but soon compiled fits them sooner.
+_LITTLE = 2**15
 #: Evaluations after which lanes that still run are gathered in tiles of their own.
 _TURNS, _ENOUGH = 12, 2**30
 #: Rows that small groups are filled up to where they are fitted alone, so that few shapes are compiled.
@@ -90,6 +90,8 @@ def fit_groups(work: Work, report: Callable[[int], None] = lambda done: None) ->
                     report(_alone(work, out, g))
         except KeyboardInterrupt:
             queue.stopped = True
+        finally:
+            BUFFERS.__dict__.clear()
     return out, not queue.stopped
 
 
@@ -167,18 +169,26 @@ def _task(work: Work, turns: int) -> Task:
     )  # fmt: skip
 
 
-def _tiles(work: Work, groups: np.ndarray, tables: Tables) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Groups of each tile, its lanes, and its rows a lane; longest first, so that threads end together."""
+def _tiles(work: Work, groups: np.ndarray, tables: Tables) -> Iterator[tuple[np.ndarray, Shape]]:
+    """Groups of each tile, and its shape; longest first, so that threads end together."""
     lengths, width = _lengths(work), work.segments.width(work.model.layout)
     found = []
     for part in (groups[tables.fits[groups]], groups[~tables.fits[groups]]):
         for length, members in _buckets(part, lengths[part]):
             lanes = lanes_of(length, width)
+            shape = Shape(lanes, length, _at_once(lanes, length * width), len(members) * length <= _LITTLE)
             if tables.size:
                 # Lanes of a tile look at as many values as the largest of them has.
                 members = members[np.argsort(tables.tops[members], kind="stable")]
-            found += [(members[i : i + lanes], lanes, length) for i in range(0, len(members), lanes)]
+            found += [(members[i : i + lanes], shape) for i in range(0, len(members), lanes)]
     return reversed(found)
+
+
+def _at_once(lanes: int, numbers: int) -> int:
+    """Lanes of so many numbers each that are computed at once, a divisor of all."""
+    while jax.default_backend() == "cpu" and lanes > 1 and lanes * numbers > _AT_ONCE:
+        lanes //= 2
+    return lanes
 
 
 def _lengths(work: Work) -> np.ndarray:
@@ -204,18 +214,12 @@ def lanes_of(length: int, width: int) -> int:
 
 
 def _buckets(groups: np.ndarray, counts: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Lengths, and the groups that are filled up to each; few groups go to the next length that is in use."""
-    lengths = np.array([ladder(int(c)) for c in np.unique(counts)])
-    of_group = lengths[np.searchsorted(np.unique(counts), counts)]
-    lengths = np.unique(lengths)
-    carried = np.zeros(0, int)
-    for i, length in enumerate(lengths):
-        members = np.concatenate([carried, groups[of_group == length]])
-        if i + 1 < len(lengths) and len(members) * lengths[i + 1] <= _FEW:
-            carried = members
-            continue
-        carried = np.zeros(0, int)
-        yield int(length), np.sort(members)
+    """Lengths, and the groups that are filled up to each, so that rows and shapes together cost least."""
+    sizes, of_group = np.unique(counts, return_inverse=True)
+    rungs = np.array([ladder(int(c)) for c in sizes])[of_group]
+    lengths, rung = np.unique(rungs, return_inverse=True)
+    for first, last in cuts(lengths, np.bincount(rung)):
+        yield int(lengths[last]), groups[(rung >= first) & (rung <= last)]
 
 
 def ladder(count: int) -> int:
@@ -228,11 +232,12 @@ def ladder(count: int) -> int:
     return next((size * q // 4 for q in (4, 5, 6, 7) if size * q // 4 >= count), 2 * size)
 
 
-def _tile(work: Work, task: Task, tables: Tables, out: Batch, take: Take, members, lanes: int, length: int) -> int:
+def _tile(work: Work, task: Task, tables: Tables, out: Batch, take: Take, members: np.ndarray, shape: Shape) -> int:
     """Fit a tile and put away what its lanes found; the number of groups that are done."""
-    rows, axes = work.segments.tile(work.rows, members, lanes, length)
+    rows, axes = work.segments.tile(work.rows, members, shape.lanes, shape.length)
     counts = tables.count(rows) if tables.fits[members].all() else None
-    at, found = take(members, fit_tile(work.model, rows, task, axes, counts))
+    fit = fit_tile.quick if shape.little else fit_tile
+    at, found = take(members, fit(work.model, rows, task, axes, counts, shape.at_once))
     _put(work, out, at, found)
     return len(at)
 

@@ -3,7 +3,7 @@
 from jaxglm.design.base import Design, Element
 from jaxglm.design.categorical import Categorical, Coding, Indicator, Table, product_coding
 from jaxglm.design.combined import Combined
-from jaxglm.design.dense import Columns, Constant, Dense, Paired, numbers
+from jaxglm.design.dense import Columns, Constant, Dense, Paired, Twofold, numbers
 from jaxglm.design.layout import Layout
 from jaxglm.design.split import Split
 from jaxglm.design.standardized import Standardized
@@ -23,6 +23,7 @@ __all__ = [
     "Split",
     "Standardized",
     "Table",
+    "Twofold",
     "numbers",
     "product_coding",
 ]

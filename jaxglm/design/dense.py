@@ -115,6 +115,50 @@ class Columns(Element):
 
 
 @pytree
+class Twofold(Element):
+    """A few numeric columns held both ways: rows are the pair of a matrix (p, m) and its transpose (m, p).
+
+    Products of many small matrices then take none apart first, which costs a CPU more than the product.
+    """
+
+    width: int = static()
+
+    @staticmethod
+    def rows_from(upright: jax.Array) -> Rows:
+        """The rows of matrices (..., p, m)."""
+        return upright, jax.lax.optimization_barrier(jnp.swapaxes(upright, -1, -2))
+
+    @property
+    def n_columns(self) -> int:
+        return self.width
+
+    @property
+    def _single(self) -> Columns:
+        return Columns(self.width)
+
+    def columns(self, x: Rows, m: int) -> jax.Array:
+        return x[1].astype(float)
+
+    def terms(self, x: Rows, b: jax.Array, dtype: Any) -> list[jax.Array]:
+        return [matmul(b.astype(dtype), x[0].astype(dtype))]
+
+    def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
+        return matmul(x[0].astype(r.dtype), r).astype(float)
+
+    def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
+        return self._single.tally(x[0], w, codes, n_codes)
+
+    def cross_sums(self, x: Rows, other: Element, xo: Rows, w: jax.Array) -> jax.Array:
+        return self._single.cross_sums(x[0], other, xo, w)
+
+    def gram_sums(self, x: Rows, w: jax.Array) -> jax.Array:
+        return matmul(w * x[0].astype(w.dtype), x[1].astype(w.dtype)).astype(float)
+
+    def gram(self, sums: jax.Array) -> jax.Array:
+        return sums
+
+
+@pytree
 class Paired(Element):
     """Numeric columns beside the products of all pairs of them: rows are two tuples of arrays (m,).
 

@@ -39,15 +39,8 @@ class Binomial(Family):
     def _trials(self, aux: Aux) -> jax.Array | float:
         return aux.get("trials", 1.0)
 
-    def _log_odds_parts(self, y, e) -> jax.Array:
-        """y log(mu) + (1 - y) log(1 - mu), without touching the log that has weight zero."""
-        frozen = jax.lax.stop_gradient(e)
-        success = numerics.times(y, self.link.log_inverse(jnp.where(y == 0, frozen, e)))
-        failure = numerics.times(1.0 - y, self.link.log_complement(jnp.where(y == 1, frozen, e)))
-        return success + failure
-
     def nll(self, y, eta, aux: Aux) -> jax.Array:
-        return -self._trials(aux) * self._log_odds_parts(y, eta[0])
+        return self._trials(aux) * self.link.loss(y, eta[0])
 
     def variance(self, mu, eta, aux: Aux) -> jax.Array:
         return mu * (1.0 - mu) / self._trials(aux)
@@ -65,17 +58,17 @@ class Binomial(Family):
     def unit_deviance(self, y, eta, aux: Aux) -> jax.Array:
         saturated = numerics.times(y, jnp.log(jnp.where(y > 0, y, 1.0)))
         saturated += numerics.times(1.0 - y, jnp.log1p(-jnp.where(y < 1, y, 0.0)))
-        loss = saturated - self._log_odds_parts(y, eta[0])
+        loss = saturated + self.link.loss(y, eta[0])
         return 2.0 * self._trials(aux) * jnp.maximum(loss, 0.0)
 
     def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:
         if "trials" not in aux:
-            return self._log_odds_parts(y, eta[0])
+            return -self.link.loss(y, eta[0])
         n = self._trials(aux)
         count = n * y
         ways = gammaln(n + 1.0) - gammaln(count + 1.0) - gammaln(n - count + 1.0)
         # A single trial with a fractional outcome has no probability; its quasi-likelihood has no such constant.
-        return n * self._log_odds_parts(y, eta[0]) + jnp.where(n == 1.0, 0.0, ways)
+        return -n * self.link.loss(y, eta[0]) + jnp.where(n == 1.0, 0.0, ways)
 
     def _tail(self, y, eta, aux: Aux, upper: bool) -> jax.Array:
         n, mu, rest = self._trials(aux), self.link.inverse(eta[0]), self.link.complement(eta[0])

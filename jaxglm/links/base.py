@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from jaxglm import numerics
+
 
 class Link(ABC):
     """Map between the mean mu and the linear predictor eta = link(mu).
@@ -61,6 +63,13 @@ class Link(ABC):
     def log_complement(self, eta: jax.Array) -> jax.Array:
         """log(1 - mu)."""
         return jnp.log(self.complement(eta))
+
+    def loss(self, y: jax.Array, eta: jax.Array) -> jax.Array:
+        """-(y log(mu) + (1 - y) log(1 - mu)), without touching the log that has weight zero."""
+        frozen = jax.lax.stop_gradient(eta)
+        success = numerics.times(y, self.log_inverse(jnp.where(y == 0, frozen, eta)))
+        failure = numerics.times(1.0 - y, self.log_complement(jnp.where(y == 1, frozen, eta)))
+        return -(success + failure)
 
     @staticmethod
     def from_inverse(fn: Callable[[Any], Any], complement: Callable[[Any], Any] | None = None) -> Link:

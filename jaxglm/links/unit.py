@@ -8,6 +8,7 @@ from jax.scipy.special import ndtri
 
 from jaxglm import numerics
 from jaxglm.links.base import Link
+from jaxglm.links.logistic import logistic_loss
 from jaxglm.tree import pytree
 
 
@@ -35,6 +36,9 @@ class Logit(Link):
 
     def log_complement(self, eta: jax.Array) -> jax.Array:
         return -numerics.softplus(eta)
+
+    def loss(self, y: jax.Array, eta: jax.Array) -> jax.Array:
+        return logistic_loss(y, eta)
 
 
 @pytree

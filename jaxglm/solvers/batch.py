@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxglm.design import Columns, Constant, Layout, Paired
+from jaxglm.design import Columns, Constant, Layout, Paired, Twofold
 from jaxglm.design.base import matmul
 from jaxglm.errors import Status
 from jaxglm.families import Family
 from jaxglm.kernels import Facts, FitPoint, FitSums, Model, Newton, Point, Rows, Statistics, Survey
 from jaxglm.kernels.base import total
 from jaxglm.kernels.totals import pearson_terms
+from jaxglm.precision import Tiered
 from jaxglm.solvers import newton, starts
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.loops import (
@@ -67,8 +68,9 @@ class Lane(NamedTuple):
 _PRODUCTS = 2**22
 
 
-@partial(jax.jit, static_argnames=("axes",))
-def fit_tile(model: Model, rows: Rows, task: Task, axes: Any = 0, counts: jax.Array | None = None) -> Lane:
+def _fit_tile(
+    model: Model, rows: Rows, task: Task, axes: Any = 0, counts: jax.Array | None = None, at_once: int | None = None
+) -> Lane:
     """Fit all lanes of a tile.
 
     Parameters
@@ -79,12 +81,25 @@ def fit_tile(model: Model, rows: Rows, task: Task, axes: Any = 0, counts: jax.Ar
         Weight of the rows of each lane whose response is 0, 1, ..., V - 1, where every response is one of these. It
         needs a family of known dispersion that reads no aux, and other predictors than the mean's that are constants.
         Sums of what depends on y alone are then made of V numbers a lane.
+    at_once : lanes that are computed side by side, a divisor of L; all by default. Fewer stay in a cache.
 
     Notes
     -----
     Cost of a turn O(L m P^2); memory of a few copies of the dense rows of one tile. Lanes that share X hold no copies
     of it, and X'WX of all of them is one product of their weights and the pairs of columns.
     """
+    if axes != 0 or at_once is None or at_once >= rows.y.shape[0]:
+        return _fit_lanes(model, rows, task, axes, counts)
+    parts = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), (rows, counts))
+    found = jax.lax.map(lambda part: _fit_lanes(model, part[0], task, 0, part[1]), parts)
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
+
+
+fit_tile = Tiered(_fit_tile, lean=True, static_argnames=("axes", "at_once"))
+
+
+def _fit_lanes(model: Model, rows: Rows, task: Task, axes: Any, counts: jax.Array | None) -> Lane:
+    """Fit lanes side by side."""
     axes = Rows(*[0] * len(Rows._fields)) if axes == 0 else axes
     layout, family = model.layout, model.family
     dense, looks, rows = _laid_out(model, rows, axes, counts is not None)
@@ -119,7 +134,8 @@ def _laid_out(model: Model, rows: Rows, axes: Rows, counted: bool) -> tuple[Mode
         family = family.without_steps
     if axes.x is not None:
         looks = rows._replace(x=jax.vmap(upright)(rows.x))
-        return Model(family, Layout(tuple(Columns(d.n_columns) for d in layout.designs))), looks, looks
+        made, x = _twofold(layout, looks.x)
+        return Model(family, made), looks, looks._replace(x=x)
     looks = rows._replace(x=upright(rows.x))
     made, x = _paired(layout, looks.x)
     return Model(family, made), looks, looks._replace(x=x)
@@ -146,6 +162,13 @@ class _Ended(NamedTuple):
     held: jax.Array
     hard: jax.Array
     slow: jax.Array
+
+
+def _twofold(layout: Layout, columns: tuple[jax.Array, ...]) -> tuple[Layout, tuple]:
+    """Columns that each lane has of its own, both ways; constants are not stored."""
+    bare = [all(isinstance(part, Constant) for part, _ in design.parts) for design in layout.designs]
+    designs = (Constant() if b else Twofold(d.n_columns) for b, d in zip(bare, layout.designs, strict=True))
+    return Layout(tuple(designs)), tuple(() if b else Twofold.rows_from(x) for b, x in zip(bare, columns, strict=True))
 
 
 def _paired(layout: Layout, columns: tuple[jax.Array, ...]) -> tuple[Layout, tuple]:
@@ -222,7 +245,10 @@ def _solve_lane(layout: Layout, model: Model, task: Task, data: Data, facts: Fac
     theta = state.theta + jnp.where(state.status == Status.CONVERGED, state.direction, 0.0)
     if family.quadratic:
         theta = theta - _correction(model, data.rows, state, theta)
-    slow = newton.is_doubtful(state) if family.has("boundary") else state.status == Status.SUSPECT
+    slow = state.status == Status.SUSPECT
+    if family.has("boundary"):
+        # Where an estimate goes to infinity the information vanishes; whether it does is then seen from where it is.
+        slow = newton.is_doubtful(state) | (state.status == Status.ILL_CONDITIONED)
     return _Ended(state, theta, held, hard, slow)
 
 

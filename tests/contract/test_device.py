@@ -59,7 +59,8 @@ PLATFORMS = ("cpu", "cuda")
 SINGLE = 2e-5
 #: Parts of one design that has every kind, and so every pair of kinds.
 PARTS = (
-    "constant", "dense", "columns", "paired", "standardized", "treatment", "sum contrasts", "slopes of sums", "combined",
+    "constant", "dense", "columns", "paired", "twofold", "standardized", "treatment", "sum contrasts", "slopes of sums",
+    "combined",
 )  # fmt: skip
 
 

@@ -53,5 +53,5 @@ def test_a_tile_lowers_for_gpus():
         )  # fmt: skip
         shared = rows._replace(y=rows.y[0], x=(rows.x[0][0],), offset=rows.offset[0], prior=None, codes={})
         axes = Rows(x=None, y=None, freq=0, prior=None, offset=None, aux=None, codes=None)
-        made = jax.export.export(fit_tile, platforms=PLATFORMS)(model, shared, task, axes)
+        made = jax.export.export(fit_tile.plain, platforms=PLATFORMS)(model, shared, task, axes)
     assert made.platforms == PLATFORMS

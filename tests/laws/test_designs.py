@@ -18,6 +18,7 @@ from jaxglm.design import (
     Split,
     Standardized,
     Table,
+    Twofold,
     product_coding,
 )
 from jaxglm.design import dense as dense_module
@@ -62,6 +63,7 @@ def table():
         "dense": (Dense(3), NUMBERS, NUMBERS),
         "columns": (Columns(3), tuple(NUMBERS.T), NUMBERS),
         "paired": (Paired(3), (tuple(NUMBERS.T), tuple(Paired.products(NUMBERS.T))), NUMBERS),
+        "twofold": (Twofold(3), (NUMBERS.T, NUMBERS), NUMBERS),
         "whole numbers": (Columns(2), (F, G > 0), np.column_stack([F, G > 0]).astype(float)),
         "wide": (Dense(WIDE.shape[1]), WIDE, WIDE),
         "no columns": (Dense(0), NUMBERS[:, :0], NUMBERS[:, :0]),

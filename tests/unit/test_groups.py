@@ -170,6 +170,12 @@ def test_caterpillar(grp):
         grp.plot.caterpillar("xx")
 
 
+def test_lengths_are_few_where_rows_are_few_and_fit_where_they_are_many():
+    lengths = np.array([8, 48, 64, 200, 224])
+    assert groups.cuts(lengths, np.array([5, 5, 5, 5, 5])) == [(0, 4)]
+    assert groups.cuts(lengths, np.array([10**6, 10, 10, 10**6, 10**6])) == [(0, 0), (1, 3), (4, 4)]
+
+
 def test_lengths_of_lanes():
     lengths = sorted({groups.ladder(n) for n in range(1, 200)})
     assert lengths == [8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224]

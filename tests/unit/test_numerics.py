@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxglm import numerics
+from jaxglm.links.logistic import logistic_loss
 
 #: An exponent of size 700 carries its own rounding into the value.
 RELATIVE = 7e2 * 2.3e-16 * 2
@@ -33,6 +34,30 @@ def test_value(name, x64):
     want = np.array([float(truth(mpmath.mpf(v))) for v in GRIDS[grid]])
     # Where the truth is smaller than the smallest double, zero is right.
     np.testing.assert_allclose(ours, want, rtol=RELATIVE, atol=1e-300)
+
+
+@pytest.mark.parametrize("y", [0.0, 0.3, 1.0])
+def test_logistic_loss_and_its_derivatives(y, x64):
+    """In both tails; the slope of a proportion crosses zero."""
+    grid = [-700.0, -40.0, -4.2, -1e-9, 0.0, 0.3, 4.2, 30.0]
+    loss = jax.vmap(lambda x: jnp.stack([f(y, x) for f in orders]))
+    orders = [logistic_loss, *(jax.grad(logistic_loss, 1), jax.grad(jax.grad(logistic_loss, 1), 1))]
+    orders.append(jax.grad(orders[2], 1))
+    ours = np.asarray(jax.jit(loss)(jnp.asarray(grid)))
+    want = []
+    for v in grid:
+        p, q = (1 / (1 + mpmath.exp(sign * mpmath.mpf(v))) for sign in (-1, 1))
+        want.append([-(y * mpmath.log(p) + (1 - y) * mpmath.log(q)), (1 - y) * p - y * q, p * q, p * q * (q - p)])
+    want = np.array(want, float)
+    np.testing.assert_allclose(ours[:, :3], want[:, :3], rtol=RELATIVE, atol=1e-16 if y == 0.3 else 1e-290)
+    # The third one crosses zero.
+    np.testing.assert_allclose(ours[:, 3], want[:, 3], rtol=RELATIVE, atol=1e-16)
+    assert float(jax.grad(logistic_loss, 0)(y, 2.0)) == -2.0
+
+
+@pytest.mark.parametrize(("y", "x", "value"), [(0.0, -np.inf, 0.0), (1.0, np.inf, 0.0), (1.0, -np.inf, np.inf)])
+def test_logistic_loss_at_the_ends(y, x, value, x64):
+    assert float(logistic_loss(jnp.asarray(y), jnp.asarray(x))) == value
 
 
 def test_log1mexp_outside_its_domain(x64):
