@@ -18,6 +18,7 @@ from jaxglm.groups import Queue, Take, in_tiles, ladder, lanes_of
 from jaxglm.inference.simulate import Sampler
 from jaxglm.kernels import Itself, Rows, Scores
 from jaxglm.solvers.batch import Lane, Task, fit_tile
+from jaxglm.solvers.loops import Patience
 from jaxglm.sources import ArraySource
 from jaxglm.sources.base import pad
 
@@ -223,19 +224,19 @@ def _by_tiles(job: _Job, queue: Queue) -> list[int]:
     lanes = lanes_of(length, job.fit.model.layout.n_coefficients + 3)
     shared = pad(job.rows, length)
 
-    def jobs(left, turns, take):
-        task, tiles = _task(job.fit, turns), [left[i : i + lanes] for i in range(0, len(left), lanes)]
+    def jobs(left, patience, take):
+        task, tiles = _task(job.fit, patience), [left[i : i + lanes] for i in range(0, len(left), lanes)]
         return [partial(_tile, job, task, shared, take, members, lanes) for members in tiles]
 
     return queue.in_tiles(np.arange(len(job.out.status)), jobs)
 
 
-def _task(fit: Fit, turns: int) -> Task:
+def _task(fit: Fit, patience: Patience) -> Task:
     """Without what inference would need; from the fit where that is sure to be near."""
     options, family = fit.options, fit.model.family
     near = fit.status.converged and fit.rank.active.all() and family.limit is None and not family.quadratic
     return Task(
-        tol=np.asarray(options.tol), max_iter=np.asarray(options.max_iter, np.int32), turns=np.asarray(turns, np.int32),
+        tol=np.asarray(options.tol), max_iter=np.asarray(options.max_iter, np.int32), patience=patience,
         start=fit.theta if near else None, curvature=options.curvature, kind=fit.information, has_intercept=False,
         has_offset=False,
     )  # fmt: skip

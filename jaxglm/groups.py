@@ -19,6 +19,7 @@ from jaxglm.inference.likelihood import aic, bic
 from jaxglm.kernels import Matrix, Model, Rows
 from jaxglm.precision import host, in_threads, scope, threads
 from jaxglm.solvers.batch import Lane, Task, fit_tile
+from jaxglm.solvers.loops import Patience
 from jaxglm.sources import ArraySource
 from jaxglm.sources.base import pad, to_device
 from jaxglm.together import Tables
@@ -35,8 +36,8 @@ _LONG = 2**14
 WIDE = 96
 #: Padded rows of one length below which code that is slow but soon compiled fits them sooner.
 _LITTLE = 2**15
-#: Evaluations after which lanes that still run are gathered in tiles of their own.
-_TURNS, _ENOUGH = 12, 2**30
+#: With lanes at first, and with those that are gathered in tiles of their own since they need more.
+_PATIENCE = tuple(Patience(*(np.asarray(n, np.int32) for n in numbers)) for numbers in ((12, 0), (2**30, -12)))
 #: Rows that small groups are filled up to where they are fitted alone, so that few shapes are compiled.
 _LENGTHS = (512, 4096, 2**15)
 _ENDED = (Status.CONVERGED, Status.CONVERGED_TO_PRECISION, Status.NO_OVERDISPERSION)
@@ -78,8 +79,8 @@ def fit_groups(work: Work, report: Callable[[int], None] = lambda done: None) ->
         try:
             tables = Tables.of(work)
 
-            def jobs(left, turns, take):
-                task = _task(work, turns)
+            def jobs(left, patience, take):
+                task = _task(work, patience)
                 return [partial(_tile, work, task, tables, out, take, *tile) for tile in _tiles(work, left, tables)]
 
             alone = sorted(alone + queue.in_tiles(np.flatnonzero(in_lanes), jobs))
@@ -127,15 +128,15 @@ class Queue:
         in_threads([partial(work, here), *[partial(work, done.append)] * (workers - 1)])
         here(0)
 
-    def in_tiles(self, lanes: np.ndarray, jobs: Callable[[np.ndarray, int, Take], list]) -> list[int]:
+    def in_tiles(self, lanes: np.ndarray, jobs: Callable[[np.ndarray, Patience, Take], list]) -> list[int]:
         """Fit lanes in tiles, and those that take many turns again, in tiles of their own; what has to be fitted alone.
 
-        `jobs` gives those of the tiles for some lanes, the turns that they may take, and what takes their lanes.
+        `jobs` gives those of the tiles for some lanes, the patience with these, and what takes them.
         """
         alone: list[int] = []
-        for turns in (_TURNS, _ENOUGH):
+        for patience in _PATIENCE:
             still: list[np.ndarray] = []
-            self.run(jobs(lanes, turns, partial(_take, alone, still)))
+            self.run(jobs(lanes, patience, partial(_take, alone, still)))
             lanes = np.sort(np.concatenate([np.zeros(0, int), *still]))
             if not len(lanes) or self.stopped:
                 break
@@ -156,13 +157,13 @@ def _take(alone: list[int], still: list[np.ndarray], members: np.ndarray, found:
     return members[fine], jax.tree.map(lambda a: a[fine], found)
 
 
-def _task(work: Work, turns: int) -> Task:
+def _task(work: Work, patience: Patience) -> Task:
     options = work.options
     family = work.model.family
     known = family.dispersion_known or not family.has("logpdf")
     closed = known or family.llf_from_deviance(1.0, 1.0, 0.0) is not None
     return Task(
-        tol=np.asarray(options.tol), max_iter=np.asarray(options.max_iter, np.int32), turns=np.asarray(turns, np.int32),
+        tol=np.asarray(options.tol), max_iter=np.asarray(options.max_iter, np.int32), patience=patience,
         start=options.start, curvature=options.curvature,
         kind=options.information if family.has_expected else "observed", has_intercept=work.has_intercept,
         has_offset=work.has_offset, middle=work.estimator.middle, density=not closed,

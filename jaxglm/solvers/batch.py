@@ -269,6 +269,8 @@ def _close_lane(
     state, theta, held = ended.state, ended.theta, ended.held
     family, rows = model.family, data.rows
     running = state.status == Status.RUNNING
+    # A look at more steps may tell.
+    running |= (state.status == Status.SUSPECT) & ~separated & (task.patience.stalled == 0)
     null, sound = null_model(layout, model, task, _settings(family, task, facts), rows, facts, theta)
     bad = (facts.n_bad_y > 0) | ~jnp.isfinite(facts.weight) | ~jnp.all(jnp.isfinite(facts.gram)) | ~jnp.any(active)
     failed = (ended.slow | ~_is_end(state.status)) & ~separated

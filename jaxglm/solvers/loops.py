@@ -27,6 +27,20 @@ CHUNK = 32
 _NULL_TURNS = 60
 
 
+class Patience(NamedTuple):
+    """What a lane may take before others no longer wait for it.
+
+    Attributes
+    ----------
+    turns : evaluations after which a lane that still runs is given back
+    stalled : 0, or minus so many more steps that may shrink slowly; with 0 a lane in which they do, and which is not
+        separated, is given back as one that still runs
+    """
+
+    turns: jax.Array
+    stalled: jax.Array
+
+
 @pytree
 class Task:
     """What is asked of every lane; numbers are leaves, so that others need no new program.
@@ -34,7 +48,7 @@ class Task:
     Attributes
     ----------
     tol, max_iter : as in :class:`~jaxglm.solvers.newton.Settings`
-    turns : evaluations after which a lane that still runs is given back
+    patience : see :class:`Patience`
     start : (P,) starting coefficients, or None
     curvature : see :class:`~jaxglm.solvers.newton.Settings`
     kind : information that is reported, "expected" or "observed"
@@ -45,7 +59,7 @@ class Task:
 
     tol: jax.Array
     max_iter: jax.Array
-    turns: jax.Array
+    patience: Patience
     start: jax.Array | None
     curvature: str = static()
     kind: str = static()
@@ -133,6 +147,10 @@ def begin(theta, active, center, settings: Settings) -> State:
     return jax.tree.map(jnp.asarray, empty._replace(theta=theta, active=active, center=center))
 
 
+def _begun(task: Task, theta, active, center, settings: Settings) -> State:
+    return begin(theta, active, center, settings)._replace(n_stalled=task.patience.stalled)
+
+
 def loop(model: Model, kernel: Newton, data: Data, state: State, settings: Settings, turns) -> State:
     """Newton steps from a state to an end, or for so many turns."""
 
@@ -153,7 +171,7 @@ def solve(layout, model: Model, kernel, task: Task, settings, data: Data, facts,
     center = starts.center_of(facts, family.mean_range)
 
     def run(theta):
-        return loop(model, kernel, data, begin(theta, active, center, settings), settings, task.turns)
+        return loop(model, kernel, data, _begun(task, theta, active, center, settings), settings, task.patience.turns)
 
     if task.start is not None:
         return run(jnp.where(active, task.start, 0.0)), held, no
@@ -178,16 +196,16 @@ def _from_limit(model: Model, kernel, task: Task, settings, data: Data, active, 
     bare = rows._replace(x=rows.x[:-1], offset=None if rows.offset is None else rows.offset[:, :-1])
     rule = replace(settings, curvature=curvature_of(simple.family, task.curvature))
     begun = begin(first[:-width], active[:-width], center, rule)
-    limited = loop(simple, Newton(simple.family.has("scoring")), Data(bare, None), begun, rule, task.turns)
+    limited = loop(simple, Newton(simple.family.has("scoring")), Data(bare, None), begun, rule, task.patience.turns)
     fine = newton.is_any(limited.status, Status.CONVERGED, Status.CONVERGED_TO_PRECISION)
     theta = jnp.concatenate([limited.theta + limited.direction, jnp.zeros(width)]) + family.limit * one
     totals = evaluate(model, kernel, data, Point(theta, jnp.asarray(False), None, center))
     slope, bend = -jnp.dot(one, totals.gradient), jnp.dot(one, matmul(totals.information, one))
     over = fine & (slope > 0) if width == 1 else fine
     value = starts.beyond(family.limit, slope, bend)
-    state = begin(jnp.where(at_end, value * one, theta), active, center, settings)
+    state = _begun(task, jnp.where(at_end, value * one, theta), active, center, settings)
     state = state._replace(status=jnp.where(over, state.status, Status.MAX_ITER).astype(jnp.int32))
-    whole = loop(model, kernel, data, state, settings, task.turns)
+    whole = loop(model, kernel, data, state, settings, task.patience.turns)
     ended = begin(theta, active, center, settings)._replace(
         information=totals.information, gradient=totals.gradient, rate=limited.rate, n_iter=limited.n_iter,
         information_observed=jnp.asarray(False),

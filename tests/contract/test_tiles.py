@@ -11,6 +11,7 @@ from jaxglm.design import Dense, Layout
 from jaxglm.kernels import Model, Rows
 from jaxglm.solvers.batch import Task, fit_tile
 from jaxglm.solvers.information import Information
+from jaxglm.solvers.loops import Patience
 from jaxglm.solvers.middles import Clustered, Leveraged, Middle, Plain
 
 LANES, M, P = 4, 12, 3
@@ -48,7 +49,7 @@ def test_a_tile_lowers_for_gpus():
     with precision.scope():
         model, rows = tile()
         task = Task(
-            tol=jnp.asarray(1e-8), max_iter=jnp.asarray(50, jnp.int32), turns=jnp.asarray(12, jnp.int32), start=None,
+            tol=jnp.asarray(1e-8), max_iter=jnp.asarray(50, jnp.int32), patience=Patience(jnp.asarray(12), jnp.asarray(0)), start=None,
             curvature="late", kind="expected", has_intercept=True, has_offset=True,
         )  # fmt: skip
         shared = rows._replace(y=rows.y[0], x=(rows.x[0][0],), offset=rows.offset[0], prior=None, codes={})
