@@ -77,9 +77,11 @@ class Sampler:
         return out
 
 
-@jax.jit
-def _draw(family, key, index, given) -> jax.Array:
+def _drawn(family: Family, key: jax.Array, index: jax.Array, given: dict) -> jax.Array:
     def one(i, eta, phi, aux):
         return family.sample(jax.random.fold_in(key, i), eta, phi, aux)
 
     return jax.vmap(one)(index, given["eta"], given["phi"], given["aux"])
+
+
+_draw = precision.Tiered(_drawn, lean=True)

@@ -211,7 +211,7 @@ def map_blocks(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
 
 _whole = Tiered(reduce_rows, static_argnums=(0, 4))
 _adding = Tiered(add_chunk, static_argnums=(0, 5), donate_argnums=6)
-_map = Tiered(map_blocks, static_argnums=0)
+_map = Tiered(map_blocks, lean=True, static_argnums=0)
 _shape = jax.jit(_map_chunk, static_argnums=0)
 _finish_there = jax.jit(lambda kernel, model, value: kernel.finish(model, value), static_argnums=0)
 _combine_there = jax.jit(lambda kernel, a, b: kernel.combine(a, b), static_argnums=0, donate_argnums=1)
