@@ -74,6 +74,8 @@ class Bar:
         self.total, self.done = total, 0
         self._options |= words
         if self._bar is not None:
+            # Else the rate counts from where the bar first appeared.
+            self._bar.initial = 0
             self._bar.reset(total)
             self._bar.set_description_str(self._options.get("desc"), refresh=False)
             self._bar.set_postfix_str(self._options.get("postfix", ""))
