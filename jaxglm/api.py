@@ -137,7 +137,8 @@ def glm(
         Show a bar, which needs tqdm: which pass, rows a second, time left in it, length of the next step. By default
         only for data that comes in pieces, after some seconds, if tqdm is installed.
     functions : dict of str to callable, optional
-        Your own functions for the formula, elementwise on arrays.
+        Your own functions for the formula, elementwise on arrays. With Parquet files several threads call them at the
+        same time.
     on_separation, on_failure : {"warn", "raise"}
         What to do when estimates are infinite, or the solver stops early.
     checkpoint : path, optional
