@@ -25,8 +25,8 @@ ROW = 0.27
 
 def draw(records: list[Record], machine: dict, path: Path) -> bool:
     """Write the picture; False if there is nothing to draw, or nothing to draw with."""
-    # Cases with figures of their own are about the machine, not about another library.
-    shown = [r for r in records if r.ratio is not None and not r.figures]
+    # Cases with figures of their own and no floor are about the machine, not about another library.
+    shown = [r for r in records if r.ratio is not None and (r.floor is not None or not r.figures)]
     groups = {sense: [r for r in shown if r.sense == sense] for sense in TITLES}
     groups = {sense: group for sense, group in groups.items() if group}
     if not groups or find_spec("matplotlib") is None:
