@@ -341,7 +341,7 @@ def _source(
         if placed.several:
             return intake, MeshStream(taken.blocks, taken.n_rows, placed.own)
         kept = None if sampled is None else intake.keep(Taken(sampled)).rows
-        return intake, StreamSource(taken.blocks, taken.n_rows, apart=getattr(taken, "apart", None), sampled=kept)
+        return intake, StreamSource(taken.blocks, taken.n_rows, apart=taken.apart, sampled=kept)
     intake = compact(intake, taken.rows, wanted)
     rows = intake.keep(taken).rows
     if placed.several:

@@ -114,8 +114,28 @@ class Columns(Element):
         return sums
 
 
+class _Accompanied(Element):
+    """Columns whose rows are a pair: what :class:`Columns` has, and more that is made of it."""
+
+    width: int
+
+    @property
+    def n_columns(self) -> int:
+        return self.width
+
+    @property
+    def _single(self) -> Columns:
+        return Columns(self.width)
+
+    def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
+        return self._single.tally(x[0], w, codes, n_codes)
+
+    def cross_sums(self, x: Rows, other: Element, xo: Rows, w: jax.Array) -> jax.Array:
+        return self._single.cross_sums(x[0], other, xo, w)
+
+
 @pytree
-class Twofold(Element):
+class Twofold(_Accompanied):
     """A few numeric columns held both ways: rows are the pair of a matrix (p, m) and its transpose (m, p).
 
     Products of many small matrices then take none apart first, which costs a CPU more than the product.
@@ -128,14 +148,6 @@ class Twofold(Element):
         """The rows of matrices (..., p, m)."""
         return upright, jax.lax.optimization_barrier(jnp.swapaxes(upright, -1, -2))
 
-    @property
-    def n_columns(self) -> int:
-        return self.width
-
-    @property
-    def _single(self) -> Columns:
-        return Columns(self.width)
-
     def columns(self, x: Rows, m: int) -> jax.Array:
         return x[1].astype(float)
 
@@ -145,12 +157,6 @@ class Twofold(Element):
     def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
         return matmul(x[0].astype(r.dtype), r).astype(float)
 
-    def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
-        return self._single.tally(x[0], w, codes, n_codes)
-
-    def cross_sums(self, x: Rows, other: Element, xo: Rows, w: jax.Array) -> jax.Array:
-        return self._single.cross_sums(x[0], other, xo, w)
-
     def gram_sums(self, x: Rows, w: jax.Array) -> jax.Array:
         return matmul(w * x[0].astype(w.dtype), x[1].astype(w.dtype)).astype(float)
 
@@ -159,7 +165,7 @@ class Twofold(Element):
 
 
 @pytree
-class Paired(Element):
+class Paired(_Accompanied):
     """Numeric columns beside the products of all pairs of them: rows are two tuples of arrays (m,).
 
     Many weightings of the same rows then make X'WX of each by one product of matrices, weights by pairs.
@@ -173,14 +179,6 @@ class Paired(Element):
         first, second = np.tril_indices(len(x))
         return x[first] * x[second]
 
-    @property
-    def n_columns(self) -> int:
-        return self.width
-
-    @property
-    def _single(self) -> Columns:
-        return Columns(self.width)
-
     def columns(self, x: Rows, m: int) -> jax.Array:
         return self._single.columns(x[0], m)
 
@@ -189,12 +187,6 @@ class Paired(Element):
 
     def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
         return self._single.tdot_sums(x[0], r)
-
-    def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
-        return self._single.tally(x[0], w, codes, n_codes)
-
-    def cross_sums(self, x: Rows, other: Element, xo: Rows, w: jax.Array) -> jax.Array:
-        return self._single.cross_sums(x[0], other, xo, w)
 
     def gram_sums(self, x: Rows, w: jax.Array) -> jax.Array:
         """The lower triangle, row upon row."""

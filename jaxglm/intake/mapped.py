@@ -28,7 +28,11 @@ class MappedRows:
     n_rows : int
     taken : Taken
         Labels, positions and notes; its rows are empty.
+    apart : None
+        They come one after the other.
     """
+
+    apart = None
 
     def __init__(self, intake: ArrayIntake, matrix: np.ndarray, y: np.ndarray, extra: dict[str, Any], taken: Taken):
         self.intake, self.taken = intake, taken

@@ -106,14 +106,15 @@ def test_an_error_of_one_of_several_ends_all(broken, where):
         for i in items:
             if where == "reader" and k == broken and i == 7:
                 raise ValueError("the disk is gone")
+            if k != broken:
+                # The broken one may be late; until then the others go on.
+                time.sleep(1e-4)
 
     at = [7 if where == "iterator" and k == broken else None for k in range(3)]
     makes = [lambda k=k: counting(10**6, seen[k], at[k]) for k in range(3)]
     with pytest.raises(ValueError, match="the disk is gone"):
         side_by_side(makes, [lambda items, k=k: consume(k, items) for k in range(3)])
-    # One that had not begun yet has nothing to close.
-    assert all(made[-1:] in ([], ["closed"]) and len(made) < 10**6 for made in seen)
-    assert seen[broken][-1] == "closed"
+    assert all(made[-1] == "closed" and len(made) < 10**5 for made in seen)
 
 
 def test_the_thread_has_the_precision_of_its_reader(x64):
