@@ -250,10 +250,11 @@ def fit(
     -----
     Large arrays of float64 or float32 in the order of C, or few columns in the order of Fortran, are read where they
     lie: keep them unchanged as long as residuals or other covariances are wanted (a change is noticed, and an error).
-    Smaller ones are copied. A memory-mapped X (``np.memmap``) never becomes a copy in memory: what cannot be used where
-    it lies (other types or orders, rows left out, other devices) is read a piece at a time, at every pass. Then 8 bytes
-    a row are held for the response, and for each weight and offset. With p columns, several matrices of p x p are held
-    besides: 200 MB each for p = 5,000.
+    Smaller ones are copied. A JAX array of these types in the memory of the GPU that computes is used there, with
+    precision="float64" on one device. A memory-mapped X (``np.memmap``) never becomes a copy in memory: what cannot be
+    used where it lies (other types or orders, rows left out, other devices) is read a piece at a time, at every pass.
+    Then 8 bytes a row are held for the response, and for each weight and offset. With p columns, several matrices of
+    p x p are held besides: 200 MB each for p = 5,000.
 
     Examples
     --------
@@ -274,10 +275,12 @@ def fit(
     placed = resolve.devices(devices)
     _refuse_names(beside)
     # Of numbers in another precision a copy is made, of a file only piece by piece.
-    intake, taken = ArrayIntake.learn(
-        X, y, family, beside, names=names, intercept=bool(intercept), missing=missing, copied=precision != "float64",
-        hosts=placed.hosts,
-    )  # fmt: skip
+    copied = precision != "float64"
+    with scope():
+        intake, taken = ArrayIntake.learn(
+            X, y, family, beside, names=names, intercept=bool(intercept), missing=missing, copied=copied,
+            there=not copied and not placed.several and placed.hosts.size == 1, hosts=placed.hosts,
+        )  # fmt: skip
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,

@@ -13,8 +13,10 @@ from jaxglm.design.standardized import Standardized, moments
 from jaxglm.numerics import namespace
 from jaxglm.tree import pytree, static
 
-#: Columns of a panel of X'WX: wide designs compute the lower triangle panel by panel, which saves close to half.
-PANEL = 64
+#: Columns of a panel of X'WX, by platform: wide designs compute the lower triangle panel by panel, which saves close
+#: to half. An accelerator multiplies one large matrix faster than a few small ones.
+PANEL = {"cpu": 64}
+_PANEL_ELSEWHERE = 1024
 #: Most numeric columns that stay apart.
 MOST_APART = 64
 #: Panels of the widest designs, so that the number of products stays small.
@@ -68,8 +70,9 @@ class Dense(Element):
 
     @property
     def _edges(self) -> list[int]:
-        size = max(PANEL, -(-self.width // _MOST_PANELS))
-        if self.width < 2 * PANEL:
+        least = PANEL.get(jax.default_backend(), _PANEL_ELSEWHERE)
+        size = max(least, -(-self.width // _MOST_PANELS))
+        if self.width < 2 * least:
             size = max(self.width, 1)
         return [*range(0, self.width, size), self.width] if self.width else [0, 0]
 

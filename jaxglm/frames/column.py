@@ -249,8 +249,8 @@ def concat_columns(parts: Sequence[Column], name: str = "") -> Column:
             source = np.concatenate([p.values if isinstance(p, Numeric) else np.full(p.n_rows, np.nan) for p in parts])
         return Numeric(source, all(p.integer for p in known))
     if isinstance(first, Datetime):
-        filler = np.datetime64("NaT")
-        pieces = [p.source if isinstance(p, Datetime) else np.full(p.n_rows, filler) for p in parts]
+        kind = first.source.dtype
+        pieces = [p.source if isinstance(p, Datetime) else np.full(p.n_rows, "NaT", kind) for p in parts]
         return Datetime(np.concatenate(pieces), first.type_name)
     levels = merge_levels(known)
     codes = [p.recode(levels) if isinstance(p, Factor) else np.full(p.n_rows, -1, np.int32) for p in parts]

@@ -133,17 +133,18 @@ class ArrayIntake:
     @classmethod
     def learn(
         cls, X: Any, y: Any, family: Family, beside: Beside, *, names, intercept: bool, missing: str,
-        copied: bool = False, hosts: Hosts = ALONE,
+        copied: bool = False, there: bool = False, hosts: Hosts = ALONE,
     ) -> tuple[ArrayIntake, Taken | MappedRows]:  # fmt: skip
         """Check X and y against each other; what is known of them and the rows.
 
         A memory-mapped X is used where it lies, or read a piece at a time; always the latter if it is to be `copied`.
+        One in the memory of an accelerator stays `there`, if that is wanted.
         With `hosts` these are the rows of this process, read into memory, and what is learned is what all have shown.
         """
         mapped = isinstance(X, np.memmap) and hosts.size == 1
 
         def own():
-            matrix, columns, index = as_matrix(X, names, lazy=mapped)
+            matrix, columns, index = as_matrix(X, names, lazy=mapped, there=there)
             table = Table.of({}, matrix.shape[0], index)
             beside.check(family)
             return matrix, columns, table, _response_column(y, matrix.shape[0], table), beside.vectors(table)
@@ -186,7 +187,7 @@ class ArrayIntake:
             why = ": " + " ".join(tally.notes) if tally.missing else "; the data is empty"
             raise DataError(f"no rows are left to fit{why}")
         apart = alone and 0 < len(self.columns) <= MOST_APART
-        apart = apart and matrix.flags.f_contiguous and not matrix.flags.c_contiguous
+        apart = apart and isinstance(matrix, np.ndarray) and matrix.flags.f_contiguous and not matrix.flags.c_contiguous
         constant, given = not self.intercept and bool(constants_of(matrix)), Given(table.n_rows, table.index, positions)
         intake = replace(self, constant=constant, apart=apart, given=given)
         draft = Taken(None, index, positions)
@@ -292,9 +293,12 @@ class ArrayIntake:
 
 
 def as_matrix(
-    X: Any, names: Any, width: int | None = None, lazy: bool = False
+    X: Any, names: Any, width: int | None = None, lazy: bool = False, there: bool = False
 ) -> tuple[np.ndarray, tuple[str, ...], pd.Index | None]:
-    """X as a matrix of floating-point numbers (if `lazy` of any), its column names, and its row labels."""
+    """X as a matrix of floating-point numbers (if `lazy` of any), its column names, and its row labels.
+
+    One in the memory of an accelerator stays `there`, if that is wanted.
+    """
     if hasattr(X, "tocsr") or type(X).__module__.startswith("scipy.sparse"):
         shape = getattr(X, "shape", (0, 0))
         raise InputTypeError(
@@ -319,7 +323,9 @@ def as_matrix(
                 )
             matrix[:, j] = column.values
     else:
-        matrix, found = np.asarray(X) if lazy and X.dtype.kind in "fiub" else _numeric(X), None
+        kept = lazy and X.dtype.kind in "fiub"
+        stays = there and precision.resident(X) and X.dtype in (np.float32, np.float64)
+        matrix, found = X if stays else np.asarray(X) if kept else _numeric(X), None
         if matrix.ndim == 1 and width in (None, 1):
             matrix = matrix[:, None]
         elif matrix.ndim == 1 and len(matrix) == width:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from jaxglm import precision
 from jaxglm.errors import DataError
 from jaxglm.frames.scan import piece_rows
 from jaxglm.intake.shared import Tally
+
+#: Entries from which a sum of them is worth several threads.
+_MANY = 2**20
 
 
 def complete_rows(matrix, columns, y, extra, mask, missing) -> tuple[np.ndarray | None, Tally]:
     """Mask of the rows to keep (None for all), and what was dropped."""
     by = {"y": np.isnan(y), **{name: np.isnan(v) for name, v in extra.items()}}
     # The sum is not a number if any entry is not; only then is every entry looked at.
-    if matrix.size and not np.isfinite(matrix.sum()):
+    if matrix.size and not np.isfinite(_sum(matrix)):
         by |= {columns[j]: np.isnan(matrix[:, j]) for j in np.flatnonzero(_holes(matrix))}
     by = {name: m & mask if mask is not None else m for name, m in by.items()}
     by = {name: m for name, m in by.items() if m.any()}
@@ -29,6 +33,15 @@ def complete_rows(matrix, columns, y, extra, mask, missing) -> tuple[np.ndarray 
     return keep, Tally(int(gone.sum()), {name: int(m.sum()) for name, m in by.items()})
 
 
+def _sum(matrix: np.ndarray) -> float:
+    """The sum of all entries, made by all cores where there are many."""
+    if precision.resident(matrix) or matrix.size < _MANY:
+        return float(matrix.sum())
+    edges = np.linspace(0, len(matrix), precision.cores() + 1).astype(int)
+    jobs = [matrix[a:b].sum for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return sum(map(float, precision.in_threads(jobs)))
+
+
 def _holes(matrix: np.ndarray) -> np.ndarray:
     """Which columns miss a value, (p,) bool; some rows at a time."""
     size = piece_rows(8 * matrix.shape[1])
@@ -39,7 +52,7 @@ def constants_of(matrix: np.ndarray) -> dict[int, float]:
     """The columns that have the same nonzero value in every row, and that value."""
     if not len(matrix):
         return {}
-    first = matrix[0]
-    head = matrix[: min(len(matrix), 100)]
+    head = np.asarray(matrix[: min(len(matrix), 100)])
+    first = head[0]
     candidates = np.flatnonzero((head == first).all(axis=0) & (first != 0))
     return {int(j): float(first[j]) for j in candidates if (matrix[:, j] == first[j]).all()}

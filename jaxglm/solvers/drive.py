@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ from jaxglm.design import Constant, Layout
 from jaxglm.errors import Status
 from jaxglm.families import Family
 from jaxglm.kernels import Careful, Compensated, Facts, Joint, Model, Newton, Rows, Survey, Totals, Triangle
-from jaxglm.precision import FLOAT64, Precision, host
+from jaxglm.precision import FLOAT64, Precision, Tiered, host
 from jaxglm.progress import report_step
 from jaxglm.solvers import newton, rank, separation, starts
 from jaxglm.solvers.information import Information
@@ -26,7 +25,6 @@ from jaxglm.sources import Source, block_rows, reduce_rows
 _DEVICE_COEFFICIENTS = 300
 #: What rounding of columns to single precision may leave of one that others explain, per row and unit of spread.
 _ROUNDED = 1e-6
-_PLAIN = Newton()
 
 
 @dataclass(frozen=True)
@@ -296,9 +294,8 @@ def step(state: State, totals: Totals, settings: Settings, *known: Information |
         return newton.advance(state, host(totals), settings, *known)
 
 
-@partial(jax.jit, static_argnames=("block", "kernel"))
-def device_loop(
-    model: Model, rows: Rows, state: State, settings: Settings, block: int, kernel: Newton = _PLAIN
+def _device_loop(
+    model: Model, rows: Rows, state: State, settings: Settings, block: int, kernel: Newton
 ) -> tuple[State, jax.Array]:
     """The whole iteration as one loop on the device; also the number of its evaluations."""
 
@@ -308,6 +305,9 @@ def device_loop(
         return newton.advance(state, totals, settings), turns + 1
 
     return jax.lax.while_loop(lambda c: c[0].status == Status.RUNNING, body, (state, jnp.zeros((), jnp.int32)))
+
+
+device_loop = Tiered(_device_loop, static_argnums=(4, 5))
 
 
 def _qr_loop(drive: Drive, state: State) -> State:

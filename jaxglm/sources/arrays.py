@@ -26,7 +26,8 @@ from jaxglm.sources.base import (
     to_device,
 )
 from jaxglm.sources.distinct import distinct
-from jaxglm.sources.storage import Window, is_leaf, on_host, row_bytes
+from jaxglm.sources.placing import place, taken
+from jaxglm.sources.storage import Window, is_leaf, row_bytes
 from jaxglm.sources.walk import walk_chunks
 
 #: Bytes of a design from which it is read where it lies; less is copied, so that later writes of the user do no harm.
@@ -56,37 +57,43 @@ class ArraySource(Source):
         host: Rows | None = None, size: int = 0,
     ):  # fmt: skip
         self._made, self._counts, self.repeats, self._size = chunks, counts, repeats, size
-        #: Host rows of our own from which chunks of so many rows are made when they are first needed.
+        #: Host rows from which chunks of so many rows are made when they are first needed.
         self._host = host
         self.n_rows = sum(counts)
         self.aliased = aliased
-        self.resident = chunks[0] if len(chunks) == 1 else None
 
     @classmethod
     def from_rows(cls, rows: Rows, owned: bool = False) -> ArraySource:
         """From one block of host arrays, which may be our own; see the class for what is copied."""
         n, size = len(rows.y), chunk_rows(row_bytes(rows), len(rows.y))
+        if jax.default_backend() != "cpu":
+            # Of a sample of them the host has them at hand before they are sent.
+            return cls._kept(rows, min(size, bucket(n)))
         if n <= size:
             return cls([to_device(pad(rows, min(size, bucket(n))))], [n])
-        on_cpu = jax.default_backend() == "cpu"
-        size = even_rows(size, n) if on_cpu else size
-        if on_cpu and all(a.dtype.kind == "i" and a.ndim == 1 for a in jax.tree.leaves(rows.x)):
+        size = even_rows(size, n)
+        if all(a.dtype.kind == "i" and a.ndim == 1 for a in jax.tree.leaves(rows.x)):
             return cls._kept(jax.tree.map(_owned, rows), size)
-        in_place = on_cpu and n * row_bytes(rows) >= ALIASED_BYTES
+        in_place = n * row_bytes(rows) >= ALIASED_BYTES
         return cls(_cut_up(rows, size, in_place), _counts(n, size), in_place and not owned)
 
     @classmethod
     def _kept(cls, rows: Rows, size: int, repeats: bool = False) -> ArraySource:
-        """Of host rows of our own, which become chunks of so many rows when these are first needed."""
+        """Of host rows that nobody else changes before they become chunks of so many rows, when first needed."""
         return cls([], _counts(len(rows.y), size), repeats=repeats, host=rows, size=size)
 
     @property
     def _chunks(self) -> list[Rows]:
         if self._host is not None:
-            # Of codes alone: a fit to distinct rows needs none of them. Later on the scope may be another.
+            # Later on the scope may be another.
             with scope():
                 self._made, self._host = _cut_up(self._host, self._size, False), None
         return self._made
+
+    @property
+    def resident(self) -> Rows | None:
+        """The only chunk, if there is but one."""
+        return self._chunks[0] if len(self._counts) == 1 else None
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
         return reduce_chunks(kernel, model, point, list(zip(self._chunks, self._counts, strict=True)))
@@ -145,13 +152,13 @@ class ArraySource(Source):
         places = (edges[:-1] + np.random.default_rng(0).random(n) * np.diff(edges)).astype(np.int64)
         places = np.union1d(places, self._of_rare_levels(places))
         if self._host is not None:
-            whole = jax.tree.map(lambda a: a[places], self._host)
+            whole = taken(self._host, places)
         else:
             starts = np.cumsum([0, *self._counts])
             parts = []
             for rows, start, stop in zip(self._chunks, starts[:-1], starts[1:], strict=True):
                 wanted = places[slice(*np.searchsorted(places, (start, stop)))] - start
-                parts.append(jax.tree.map(lambda a, at=wanted: on_host(a)[at], rows, is_leaf=is_leaf))
+                parts.append(taken(rows, wanted))
             whole = jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
         return ArraySource([to_device(pad(whole, bucket(len(places))))], [len(places)], repeats=self.repeats)
 
@@ -166,7 +173,7 @@ class ArraySource(Source):
     def _coded(self) -> Iterator[np.ndarray]:
         """The codes of each factor, (n,), on the host."""
         if self._host is not None:
-            yield from jax.tree.leaves(self._host.x)
+            yield from (a for a in jax.tree.leaves(self._host.x) if a.dtype.kind == "i")
             return
         leaves = [jax.tree.leaves(rows.x, is_leaf=is_leaf) for rows in self._chunks]
         for pieces in zip(*leaves, strict=True):
@@ -224,11 +231,16 @@ def _owned(a: np.ndarray) -> np.ndarray:
 
 def _cut_up(rows: Rows, size: int, in_place: bool) -> list[Rows]:
     """Chunks of `size` rows, the last of them filled up."""
-    chunks, ones = [], None
+    chunks, ones, on_cpu = [], None, jax.default_backend() == "cpu"
     for start in range(0, len(rows.y), size):
-        part = cut(rows, start, min(start + size, len(rows.y)))
-        whole = len(part.y) == size
-        made = _in_place(part, size) if in_place else stored(pad(part, size))
+        stop = min(start + size, len(rows.y))
+        whole = stop - start == size
+        if not on_cpu:
+            made = place(rows, start, stop, size)
+        elif in_place:
+            made = _in_place(cut(rows, start, stop), size)
+        else:
+            made = stored(pad(cut(rows, start, stop), size))
         if ones is not None and whole and rows.freq.strides == (0,):
             made = made._replace(freq=ones)
         elif whole:

@@ -258,10 +258,10 @@ def primitives(jaxpr, found):
 def test_the_device_loop_is_one_loop(loop, x64):
     model, rows, state, settings, kernel = loop
     arguments = (model, rows, state, settings, rows.y.shape[0], kernel)
-    found = primitives(jax.make_jaxpr(drive.device_loop, static_argnums=(4, 5))(*arguments).jaxpr, Counter())
+    found = primitives(jax.make_jaxpr(drive.device_loop.plain, static_argnums=(4, 5))(*arguments).jaxpr, Counter())
     assert found["while"] == 1
     assert not [name for name in found if "callback" in name or "infeed" in name or "outfeed" in name]
-    lower(lambda s: drive.device_loop(model, rows, s, settings, rows.y.shape[0], kernel), state)
+    lower(lambda s: drive.device_loop.plain(model, rows, s, settings, rows.y.shape[0], kernel), state)
 
 
 @pytest.fixture
@@ -310,7 +310,7 @@ def on_host(tree) -> int:
 @pytest.mark.parametrize(("chunk", "calls"), [(64, {"_add": 4}), (512, {"_whole": 1})])
 def test_a_turn_of_the_host_loop_moves_no_rows(chunk, calls, monkeypatch, x64):
     """What a pass takes from the host is of the size of the coefficients and their products; the rows are there."""
-    monkeypatch.setitem(base.CHUNK, "cpu", chunk)
+    monkeypatch.setitem(base.CHUNK, jax.default_backend(), chunk)
     model = source_models.model("binomial")
     source = ArraySource.from_rows(source_models.rows(model.family))
     moved: dict[str, list[int]] = {}
@@ -331,7 +331,7 @@ def test_a_turn_of_the_host_loop_moves_no_rows(chunk, calls, monkeypatch, x64):
 
 def test_sums_of_chunks_are_donated(monkeypatch, x64):
     """Each chunk is added in the memory of the sum before it."""
-    monkeypatch.setitem(base.CHUNK, "cpu", 64)
+    monkeypatch.setitem(base.CHUNK, jax.default_backend(), 64)
     model = source_models.model("binomial")
     source = ArraySource.from_rows(source_models.rows(model.family))
     p = model.layout.n_coefficients

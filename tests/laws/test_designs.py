@@ -34,7 +34,7 @@ NUMBERS = rng.normal(size=(M, 3))
 Z = rng.normal(size=M)
 F, G, H = rng.integers(0, 4, M), rng.integers(0, 3, M), rng.integers(0, 2, M)
 #: Three panels of X'WX, the last of them narrow.
-WIDE = rng.normal(size=(M, 2 * dense_module.PANEL + 5))
+WIDE = rng.normal(size=(M, 2 * dense_module.PANEL["cpu"] + 5))
 #: A level that no row has, so that empty segments are met.
 F[F == 2] = 3
 TREATMENT = np.array([-1, 0, 1, 2], np.int32)

@@ -33,11 +33,11 @@ def values(name: str) -> dict[str, np.ndarray]:
     entry = FAMILIES[name]
     y, eta = map(np.array, zip(*product(entry.valid, entry.eta), strict=True))
     with precision.scope():
-        made = _all(entry.family, jnp.asarray(y), jnp.asarray(eta)[:, None], aux_of(entry, len(y)), entry.phi)
+        made = _all.quick(entry.family, jnp.asarray(y), jnp.asarray(eta)[:, None], aux_of(entry, len(y)), entry.phi)
         return {"y": y, "eta": eta} | {key: np.asarray(value) for key, value in made.items()}
 
 
-@partial(jax.jit, static_argnames=("phi",), compiler_options=precision._QUICKLY)
+@partial(precision.Tiered, static_argnums=4)
 def _all(family: Family, y, eta, aux, phi: float) -> dict:
     def logpdf(p):
         return jax.vmap(lambda y, e, a: family.logpdf(y, e, p, a))(y, eta, aux)

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 import jaxglm as jg
 from jaxglm.sources import MeshSource, MeshStream, base
 
+pytestmark = pytest.mark.skipif(jax.device_count() < 4, reason="the tests of sharded rows need four devices")
 #: Two fits stop within tol standard errors of the optimum, and one more step squares that.
 SAME_FIT = 1e-8
 
@@ -63,7 +64,7 @@ def fitted(**options):
 def pair():
     """The fit on one device, and on four in several chunks with a last one that is not full."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(base.CHUNK, "cpu", 32)
+        patch.setitem(base.CHUNK, jax.default_backend(), 32)
         many = fitted(devices="all")
     assert isinstance(many.fit.source, MeshSource) and len(many.fit.source._held) == 2
     return fitted(), many

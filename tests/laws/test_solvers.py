@@ -106,7 +106,7 @@ SOURCES = {
 def test_every_solver_takes_every_source(source, solver, exact, monkeypatch):
     options, chunk = SOURCES[source]
     if chunk:
-        monkeypatch.setitem(base.CHUNK, "cpu", chunk)
+        monkeypatch.setitem(base.CHUNK, jax.default_backend(), chunk)
     data = pd.DataFrame(X, columns=["x1", "x2", "x3"]).assign(y=FAMILIES["poisson"][1])
     data = (lambda whole=data: (whole.iloc[i : i + 350] for i in range(0, N, 350))) if "stream" in options else data
     devices = options.get("devices")
@@ -210,7 +210,7 @@ class Count(Walk):
 
 def _sources(rows, n, monkeypatch):
     yield "array", ArraySource.from_rows(rows)
-    monkeypatch.setitem(base.CHUNK, "cpu", 64)
+    monkeypatch.setitem(base.CHUNK, jax.default_backend(), 64)
     yield "chunks", ArraySource.from_rows(rows)
     yield "stream", StreamSource(lambda: (base.cut(rows, i, i + 50) for i in range(0, n, 50)), n, 64)
     yield "mesh", MeshSource.from_rows(rows, jax.devices())

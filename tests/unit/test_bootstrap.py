@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -104,7 +105,7 @@ def test_clusters_are_drawn_whole(df, line):
 
 def test_neither_tiles_nor_threads_matter(line, monkeypatch):
     boot = line.bootstrap(40, seed=5)
-    monkeypatch.setattr(groups, "_NUMBERS", {"cpu": 1})
+    monkeypatch.setattr(groups, "_NUMBERS", {jax.default_backend(): 1})
     np.testing.assert_allclose(line.bootstrap(5, seed=5).params, boot.params[:5], rtol=1e-12)
     # Refits one by one, as those of many rows are.
     monkeypatch.setattr(groups, "_LONG", 10)
@@ -199,7 +200,7 @@ def test_an_interrupt_leaves_what_is_done(line, monkeypatch):
         return plain(*args)
 
     monkeypatch.setattr(refits, "_tile", tile)
-    monkeypatch.setattr(groups, "_NUMBERS", {"cpu": 1})
+    monkeypatch.setattr(groups, "_NUMBERS", {jax.default_backend(): 1})
     monkeypatch.setattr(groups, "threads", lambda: 1)
     with pytest.warns(jg.ConvergenceWarning, match="interrupted"):
         boot = line.bootstrap(5, seed=5)

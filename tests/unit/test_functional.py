@@ -23,8 +23,11 @@ EXACT = 1e-10
 N, STEP = 40, 1e-3
 
 pytestmark = pytest.mark.usefixtures("x64")
-#: Small programs that run once: compiled in a quarter of the time.
-compiled = partial(jax.jit, compiler_options=precision._QUICKLY)
+
+
+def compiled(function, **options):
+    """A jitted function of a small program that runs once, compiled in a quarter of the time."""
+    return precision.Tiered(function, **options).quick
 
 
 def student_nll(y, eta, aux):

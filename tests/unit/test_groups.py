@@ -1,5 +1,6 @@
 """Many fits by one call: keys, hard groups, tables, predictions, interrupts."""
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -118,7 +119,7 @@ def test_an_interrupt_leaves_what_is_done(stores, monkeypatch):
         return plain(*args)
 
     monkeypatch.setattr(groups, "_tile", tile)
-    monkeypatch.setattr(groups, "_NUMBERS", {"cpu": 1})
+    monkeypatch.setattr(groups, "_NUMBERS", {jax.default_backend(): 1})
     monkeypatch.setattr(groups, "threads", lambda: 1)
     with pytest.warns(jg.ConvergenceWarning, match="interrupted"):
         grp = jg.glm_groups("y ~ x + z", stores, by=["city", "store"], family="poisson")

@@ -56,7 +56,7 @@ def test_one_newton_pass_on_every_source(name, monkeypatch, x64):
     if name == "host loop":
         monkeypatch.setattr(drive, "_DEVICE_COEFFICIENTS", 1)
     if name == "chunks":
-        monkeypatch.setitem(base.CHUNK, "cpu", 64)
+        monkeypatch.setitem(base.CHUNK, jax.default_backend(), 64)
     source = {
         "stream": lambda: StreamSource(lambda: iter([base.cut(rows, 0, 40), base.cut(rows, 40, N)]), N, 64),
         "mesh": lambda: MeshSource.from_rows(rows, jax.devices()),
