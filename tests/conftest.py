@@ -1,6 +1,7 @@
 """What all tests share: several host devices, warnings as errors, no display."""
 
 import atexit
+import gc
 import os
 import shutil
 import sys
@@ -15,7 +16,7 @@ os.environ["MPLBACKEND"] = "Agg"
 # Workers, and what was forgotten by one of them, share what is compiled in this run; the folder ends with it.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxglm-tests-")
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 # Each worker of pytest-xdist keeps to one core, so that XLA's threads of one do not wait for those of another.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
@@ -28,14 +29,36 @@ sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("reference", 
 import pytest  # noqa: E402
 
 #: Compiled programs hold memory maps, of which Linux gives a process 65,530; then the compiler crashes.
-MOST_MAPS = 20_000
+MOST_MAPS = 40_000
 TESTS_BETWEEN_LOOKS = 20
 _tests_run = 0
 
 
-#: Cases of more than ten seconds whose law other cases of the same test or a neighbor hold as well. `make test` leaves
-#: them out so as to end in a quarter of an hour on two cores; `make test-all` runs them.
+#: Slow cases whose law other cases of the same test or a neighbor hold as well. `make test` leaves them out so as to
+#: end in a quarter of an hour on two cores; `make test-all` runs them. A case that is only the first to use a fixture or
+#: to compile what others need as well takes its seconds to the next of them: leave out all or none.
 EXTRA = (
+    "test_examples.py::test_example_runs[counts.py]",
+    "test_examples.py::test_example_runs[differentiable.py]",
+    "test_examples.py::test_example_runs[insurance.py]",
+    "test_sampled.py::test_few_passes_give_the_same_fit[gamma, log]",
+    "test_sampled.py::test_where_products_are_dear_fewer_rows_go_by_gradients[logit]",
+    "test_sampled.py::test_where_products_are_dear_fewer_rows_go_by_gradients[poisson with an exposure]",
+    "test_sampled.py::test_rows_that_are_alike_are_taken_together[poisson]",
+    "test_precision.py::test_single_precision_says_how_far_it_came[probit]",
+    "test_functional.py::test_equals_the_fit_of_arrays[probit]",
+    "laws/test_groups.py::test_the_large_groups_need_no_fit_of_their_own[probit]",
+    "laws/test_groups.py::test_the_large_groups_need_no_fit_of_their_own[known alpha]",
+    "test_tests.py::test_tables_are_those_of_r[probit]",
+    "test_tests.py::test_single_tests_are_those_of_r[probit]",
+    "reference/test_influence.py::test_measures_agree_with_r[probit]",
+    "reference/test_margins.py::test_averages[probit]",
+    "test_covariances.py::test_r[probit]",
+    "test_cases.py::test_every_figure_agrees[proportion_trials_probit]",
+    "test_cases.py::test_every_figure_agrees[ref07_swisslabor_probit]",
+    "test_oracle.py::test_random_formulas_equal_formulaic[1]",
+    "test_oracle.py::test_random_formulas_equal_formulaic[2]",
+    "test_sources.py::test_every_kernel_gives_the_same[mesh of 4 in chunks of 64]",
     "test_sampled.py::test_few_passes_give_the_same_fit[negative binomial]",
     "test_sampled.py::test_few_passes_give_the_same_fit[probit]",
     "test_sampled.py::test_few_passes_give_the_same_fit[probit, observed]",
@@ -63,6 +86,11 @@ EXTRA = (
     "test_plots.py::test_a_family_of_two_predictors_without_a_distribution_has_what_it_can",
     "test_roofline.py::",
 )
+
+
+def pytest_collection_finish():
+    """Modules stay to the end: the garbage collector need not look through them again and again."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):

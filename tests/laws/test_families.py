@@ -27,17 +27,22 @@ DISTRIBUTED = [name for name, entry in FAMILIES.items() if entry.twin is not Non
 DEVIANCE = 1e-10
 
 
+def quick(function, **options):
+    """The function jitted, and compiled quickly: called as it is, each of its operations would be compiled alone."""
+    return precision.Tiered(function, **options).quick
+
+
 @cache
 def values(name: str) -> dict[str, np.ndarray]:
     """Everything of a family at the grid of valid y and eta, in one compile; axes are rows."""
     entry = FAMILIES[name]
     y, eta = map(np.array, zip(*product(entry.valid, entry.eta), strict=True))
     with precision.scope():
-        made = _all.quick(entry.family, jnp.asarray(y), jnp.asarray(eta)[:, None], aux_of(entry, len(y)), entry.phi)
+        made = _all(entry.family, jnp.asarray(y), jnp.asarray(eta)[:, None], aux_of(entry, len(y)), entry.phi)
         return {"y": y, "eta": eta} | {key: np.asarray(value) for key, value in made.items()}
 
 
-@partial(precision.Tiered, static_argnums=4)
+@partial(quick, static_argnums=4)
 def _all(family: Family, y, eta, aux, phi: float) -> dict:
     def logpdf(p):
         return jax.vmap(lambda y, e, a: family.logpdf(y, e, p, a))(y, eta, aux)
@@ -59,6 +64,21 @@ def _all(family: Family, y, eta, aux, phi: float) -> dict:
         "start": jax.vmap(family.start, in_axes=(0, 0, None))(y, aux, jnp.mean(y))[:, 0],
         "valid": jax.vmap(family.valid)(eta),
     }
+
+
+inverse = quick(lambda link, eta: link.inverse(eta))
+terms_of = quick(row_terms, static_argnums=(4, 5))
+
+
+@quick
+def declared(family: Family, eta, aux) -> tuple:
+    """Mean, variance and expected curvature at each eta."""
+
+    def one(e):
+        mu = family.mean(e, aux)
+        return mu, family.variance(mu, e, aux), family.expected(mu, e, aux)[0, 0]
+
+    return jax.vmap(one)(eta)
 
 
 def aux_of(entry: Entry, n: int) -> dict:
@@ -106,7 +126,7 @@ def test_score_and_curvature_are_the_slopes_of_the_density(name):
 
     def nll(eta):
         with precision.scope():
-            return -entry.twin(v["y"], np.asarray(entry.family.link.inverse(jnp.asarray(eta))), 1.0)
+            return -entry.twin(v["y"], np.asarray(inverse(entry.family.link, eta)), 1.0)
 
     first, second = differences(nll, v["eta"])
     scale = 1.0 + np.abs(nll(v["eta"]))
@@ -133,15 +153,12 @@ def test_samples_have_the_declared_moments(name):
     moments = {"mean": [], "score": [], "observed": [], "variance": []}
     # The value of a quasi-likelihood is an integral for each sample.
     count = SAMPLES if entry.twin is not None else SAMPLES // 10
-    for eta in entry.eta:
+    with precision.scope():
+        each = np.transpose(declared(family, np.array(entry.eta)[:, None], dict(entry.aux)))
+    for eta, (mu, variance, expected) in zip(entry.eta, each, strict=True):
+        y = entry.sample(rng, mu, 1.0, count)
         with precision.scope():
-            mu = float(family.mean(jnp.asarray([eta]), aux_of(entry, 1)))
-            y = entry.sample(rng, mu, 1.0, count)
-            aux = aux_of(entry, count)
-            seen = row_terms(family, jnp.asarray(y), jnp.full((count, 1), eta), aux, True)
-            one = {key: value[0] for key, value in aux.items()}
-            variance = float(family.variance(jnp.asarray(mu), jnp.asarray([eta]), one))
-            expected = float(family.expected(jnp.asarray(mu), jnp.asarray([eta]), one)[0, 0])
+            seen = terms_of(family, y, np.full((count, 1), eta), aux_of(entry, count), True)
         score, observed = np.asarray(seen.score[:, 0]), np.asarray(seen.curvature[:, 0, 0])
         for key, draws, want in (
             ("mean", y, mu),
@@ -182,7 +199,7 @@ def test_nll_falls_toward_the_boundary_and_stays_finite(name, x64):
         if sign == 0:
             continue
         eta = sign * jnp.asarray([1.0, 3.0, 10.0, 40.0])[:, None]
-        terms = row_terms(entry.family, jnp.full(4, y), eta, aux_of(entry, 4), True)
+        terms = terms_of(entry.family, jnp.full(4, y), eta, aux_of(entry, 4), True)
         assert np.all(np.diff(np.asarray(terms.nll)) < 0) or float(terms.nll[-1]) == 0
         assert np.isfinite(np.asarray(terms.nll)).all() and np.isfinite(np.asarray(terms.curvature)).all()
         assert np.all(np.asarray(terms.score)[:, 0] * sign <= 0)
@@ -195,7 +212,7 @@ def test_nll_falls_toward_the_boundary_and_stays_finite(name, x64):
 )  # fmt: skip
 def test_a_mean_outside_its_range_costs_infinity(name, eta, x64):
     entry = FAMILIES[name]
-    terms = row_terms(entry.family, jnp.asarray([entry.valid[-1]]), jnp.asarray([[eta]]), aux_of(entry, 1), False)
+    terms = terms_of(entry.family, jnp.asarray([entry.valid[-1]]), jnp.asarray([[eta]]), aux_of(entry, 1), False)
     assert np.isposinf(float(terms.nll[0]))
 
 
@@ -204,17 +221,18 @@ def test_distribution_function_of_samples_is_uniform(name, x64):
     """A point at random between P(Y < y) and P(Y <= y) has the moments of a uniform number; both tails add to 1."""
     entry, rng = FAMILIES[name], np.random.default_rng(12)
     family, n, eta = entry.family, 1_500, entry.eta[1]
-    aux = aux_of(entry, 1)
-    one = {key: value[0] for key, value in aux.items()}
-    y = jnp.asarray(entry.sample(rng, float(family.mean(jnp.asarray([eta]), one)), entry.phi, n))
-    at, before = y, jax.vmap(lambda v: family.below(v, one))(y)
+    one = dict(entry.aux)
+    mu = float(declared(family, np.array(entry.eta)[:, None], one)[0][1])
+    y = entry.sample(rng, mu, entry.phi, n)
 
-    @jax.jit
+    # The sums of a Tweedie distribution are more work than their program.
+    @(precision.Tiered if name in ("tweedie 1.2", "tweedie 1.8") else quick)
     def tails(v):
         arguments = (jnp.asarray([eta]), entry.phi, one)
-        return jax.vmap(lambda v: (family.cdf(v, *arguments), family.sf(v, *arguments)))(v)
+        both = jnp.concatenate([v, jax.vmap(lambda v: family.below(v, one))(v)])
+        return jax.vmap(lambda v: (family.cdf(v, *arguments), family.sf(v, *arguments)))(both)
 
-    (low, high), (low_before, high_before) = (map(np.asarray, tails(v)) for v in (at, before))
+    (low, low_before), (high, high_before) = (np.split(np.asarray(tail), 2) for tail in tails(y))
     np.testing.assert_allclose(low + high, 1.0, rtol=1e-9)
     np.testing.assert_allclose(low_before + high_before, 1.0, rtol=1e-9)
     assert np.all(low >= low_before)
@@ -230,12 +248,17 @@ def test_distribution_function_of_samples_is_uniform(name, x64):
 def test_draws_have_the_declared_moments(name, x64):
     entry = FAMILIES[name]
     family, n, eta = entry.family, 20_000, jnp.asarray([entry.eta[1]])
-    one = {key: value[0] for key, value in aux_of(entry, 1).items()}
+    one = dict(entry.aux)
+
+    def draw(key):
+        y = family.sample(key, eta, jnp.asarray(entry.phi), one)
+        return y, family.support(y, one)
+
     keys = jax.random.split(jax.random.key(3), n)
-    y = np.asarray(jax.jit(jax.vmap(lambda k: family.sample(k, eta, jnp.asarray(entry.phi), one)))(keys))
-    mu = float(family.mean(eta, one))
-    variance = float(entry.phi * family.variance(jnp.asarray(mu), eta, one))
-    assert np.asarray(jax.vmap(lambda v: family.support(v, one))(jnp.asarray(y))).all()
+    y, valid = map(np.asarray, quick(jax.vmap(draw))(keys))
+    mu, variance = (float(of[1]) for of in declared(family, np.array(entry.eta)[:, None], one)[:2])
+    variance *= entry.phi
+    assert valid.all()
     assert abs(y.mean() - mu) < SIGMA * np.sqrt(variance / n)
     assert abs(np.mean((y - mu) ** 2) - variance) < SIGMA * np.std((y - mu) ** 2) / np.sqrt(n)
 
@@ -272,7 +295,7 @@ def test_quasi_likelihood_is_the_integral(variance, loss, x64):
     y, mu = np.meshgrid([0.0, 1e-6, 0.3, 1.0] if unit else [1e-6, 0.3, 4.0, 900.0], [1e-3, 0.4, 0.99])
     deviance = jax.jit(jax.vmap(lambda y, mu: family.unit_deviance(y, mu[None], {})))
     np.testing.assert_allclose(deviance(y.ravel(), mu.ravel()), 2 * loss(y, mu).ravel(), rtol=1e-9, atol=1e-12)
-    terms = row_terms(family, jnp.asarray(y.ravel()), jnp.asarray(mu.ravel())[:, None], {}, True)
+    terms = terms_of(family, jnp.asarray(y.ravel()), jnp.asarray(mu.ravel())[:, None], {}, True)
     score = (mu - y).ravel() / np.asarray(jax.vmap(variance)(mu.ravel()))
     np.testing.assert_allclose(terms.score[:, 0], score, rtol=1e-12)
     assert np.isfinite(np.asarray(terms.nll)).all()
@@ -289,7 +312,7 @@ def test_negative_binomial_with_alpha_estimated(alpha, x64):
     family = families.NegativeBinomial()
     y, e = (a.ravel() for a in np.meshgrid([0.0, 1.0, 3.0, 20.0], [-1.0, 0.3, 2.0]))
     eta = np.column_stack([e, np.full(len(y), np.log(alpha))])
-    seen = row_terms(family, jnp.asarray(y), jnp.asarray(eta), {}, True)
+    seen = terms_of(family, jnp.asarray(y), jnp.asarray(eta), {}, True)
     np.testing.assert_allclose(seen.nll + special.gammaln(y + 1), joint_nll(y, e, alpha), rtol=1e-11)
     gradient = jax.jit(jax.vmap(jax.grad(family.nll, argnums=1), in_axes=(0, 0, None)))
     for k, step in enumerate(np.eye(2)):
@@ -297,11 +320,11 @@ def test_negative_binomial_with_alpha_estimated(alpha, x64):
         np.testing.assert_allclose(seen.score[:, k], (values[0] - values[1]) / (2 * STEP), rtol=1e-4, atol=1e-5)
         ends = [np.asarray(gradient(y, jnp.asarray(eta + s * STEP * step), {})) for s in (1, -1)]
         np.testing.assert_allclose(seen.curvature[:, k], (ends[0] - ends[1]) / (2 * STEP), rtol=1e-4, atol=1e-6)
-    expected = row_terms(family, jnp.asarray(y), jnp.asarray(eta), {}, False).curvature
+    expected = terms_of(family, jnp.asarray(y), jnp.asarray(eta), {}, False).curvature
     np.testing.assert_array_equal(expected[:, 0, 1], 0.0)
     np.testing.assert_allclose(expected[:, 1, 1], seen.curvature[:, 1, 1], rtol=1e-10)
     np.testing.assert_allclose(expected[:, 0, 0], np.exp(e) / (1 + alpha * np.exp(e)), rtol=1e-12)
-    steps = np.asarray(row_terms(family, jnp.asarray(y), jnp.asarray(eta), {}, False, scoring=True).curvature)
+    steps = np.asarray(terms_of(family, jnp.asarray(y), jnp.asarray(eta), {}, False, True).curvature)
     assert np.all(np.linalg.eigvalsh(steps) > 0)
 
 
@@ -317,7 +340,7 @@ def test_negative_binomial_becomes_poisson(family, x64):
         ("sf", (y, e[:, None], phi, {})),
     ):
         axes = tuple(None if isinstance(a, dict) else 0 for a in arguments)
-        ours, theirs = (jax.vmap(getattr(f, method), in_axes=axes)(*arguments) for f in (family, poisson))
+        ours, theirs = (quick(jax.vmap(getattr(f, method), in_axes=axes))(*arguments) for f in (family, poisson))
         np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-11, err_msg=method)
 
 
