@@ -29,7 +29,7 @@ sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("reference", 
 import pytest  # noqa: E402
 
 #: Compiled programs hold memory maps, of which Linux gives a process 65,530; then the compiler crashes.
-MOST_MAPS = 40_000
+MOST_MAPS = 30_000
 TESTS_BETWEEN_LOOKS = 20
 _tests_run = 0
 
