@@ -69,6 +69,7 @@ class Drive:
     limited: State | None = None
     recession: np.ndarray | None = None
     again: Callable[[], State] | None = None
+    searches: bool = True
 
     @classmethod
     def of(cls, source, model, facts, active, tol, max_iter, curvature, precision) -> Drive:
@@ -124,6 +125,7 @@ def solve(
     start: np.ndarray | None = None,
     want: tuple[str, ...] = ("expected",),
     precision: Precision = FLOAT64,
+    searches: bool = True,
 ) -> Solution:
     """Minimize the negative log-likelihood.
 
@@ -134,8 +136,10 @@ def solve(
     start : (P,) starting coefficients; by default the family's starting values of each row
     want : kinds of information to return, "expected", "observed"
     precision : what the rows are kept in
+    searches : whether slow ends are looked into; else steps go on until they shrink fast, or are given up
     """
     drive = Drive.of(source, model, facts, found.active, tol, max_iter, curvature, precision)
+    drive.searches = searches
     state, held = _begin(drive, facts, found.active, start)
     state, recession = _run(drive, state)
     if drive.again is not None and recession is None and not Status(int(state.status)).converged:
@@ -252,6 +256,11 @@ def _run(drive: Drive, state: State) -> tuple[State, np.ndarray | None]:
             loop = _qr_loop
             continue
         if newton.is_doubtful(state):
+            if not drive.searches:
+                if status is not Status.CONVERGED:
+                    return _with_status(state, Status.SUSPECT), None
+                state = _with_status(state, Status.RUNNING)
+                continue
             direction = _check_separation(drive, state)
             if direction is not None:
                 return _with_status(state, Status.SEPARATED), direction
