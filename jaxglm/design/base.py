@@ -118,6 +118,11 @@ class Element(Design):
         return None
 
     @property
+    def ones(self) -> bool:
+        """Whether it is one column that is 1 in every row."""
+        return False
+
+    @property
     def parts(self) -> tuple[tuple[Element, Sequence[int]], ...]:
         return ((self, range(self.n_columns)),)
 

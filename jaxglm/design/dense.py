@@ -215,6 +215,10 @@ class Constant(Element):
     def n_columns(self) -> int:
         return 1
 
+    @property
+    def ones(self) -> bool:
+        return True
+
     def columns(self, x: Rows, m: int) -> jax.Array:
         return jnp.ones((m, 1))
 

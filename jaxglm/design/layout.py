@@ -78,32 +78,70 @@ class Layout:
     def gram_sums(self, x: Rows, curvature: jax.Array) -> list[list]:
         """Sums over rows that :meth:`gram_of` takes: the lower triangle of pairs of elements.
 
-        Products are in the precision of `curvature`, sums in working precision.
+        Products are in the precision of `curvature`, sums in working precision. Sums that are margins of others are
+        left out (None).
         """
-        pairs = self._with_rows(x)
-        rows = []
+        pairs, told = self._with_rows(x), self._told
+        rows: list[list] = []
         for i, (e, xe) in enumerate(pairs):
-            row = [e.part.cross_sums(xe, o.part, xo, curvature[:, e.predictor, o.predictor]) for o, xo in pairs[:i]]
-            row.append(e.part.gram_sums(xe, curvature[:, e.predictor, e.predictor]))
-            rows.append(row)
+            row = [
+                None if (i, j) in told else
+                e.part.cross_sums(xe, o.part, xo, curvature[:, e.predictor, o.predictor])
+                for j, (o, xo) in enumerate(pairs[:i])
+            ]  # fmt: skip
+            own = None if (i, i) in told else e.part.gram_sums(xe, curvature[:, e.predictor, e.predictor])
+            rows.append([*row, own])
         return rows
 
     def add_gram_sums(self, total: list[list], x: Rows, curvature: jax.Array) -> list[list]:
         """A total with the :meth:`gram_sums` of more rows."""
-        pairs = self._with_rows(x)
-        rows = []
+        pairs, told = self._with_rows(x), self._told
+        rows: list[list] = []
         for i, (e, xe) in enumerate(pairs):
             row = [
-                e.part.add_cross(into, xe, o.part, xo, curvature[:, e.predictor, o.predictor])
-                for into, (o, xo) in zip(total[i], pairs[:i], strict=False)
-            ]
-            row.append(e.part.add_gram(total[i][i], xe, curvature[:, e.predictor, e.predictor]))
-            rows.append(row)
+                None if (i, j) in told else
+                e.part.add_cross(total[i][j], xe, o.part, xo, curvature[:, e.predictor, o.predictor])
+                for j, (o, xo) in enumerate(pairs[:i])
+            ]  # fmt: skip
+            own = None
+            if (i, i) not in told:
+                own = e.part.add_gram(total[i][i], xe, curvature[:, e.predictor, e.predictor])
+            rows.append([*row, own])
         return rows
+
+    @property
+    def _told(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """Which sums of a pair of elements another pair tells, by the places of both in the lower triangle.
+
+        The sums over pairs of levels of two factors hold those over the levels of each: what a factor makes with
+        itself and with a constant. The other factor is the one with the fewest levels.
+        """
+        elements, told = self._elements, {}
+        for i, e in enumerate(elements):
+            beside = [o.predictor == e.predictor and k != i for k, o in enumerate(elements)]
+            others = [k for k, o in enumerate(elements) if beside[k] and o.part.levels]
+            if not e.part.levels or not others:
+                continue
+            partner = min(others, key=lambda k: elements[k].part.n_raw)
+            pair = (max(i, partner), min(i, partner))
+            told[i, i] = pair
+            for k, o in enumerate(elements):
+                if beside[k] and o.part.ones:
+                    told[max(i, k), min(i, k)] = pair
+        return told
+
+    def _completed(self, sums: list[list]) -> list[list]:
+        """All sums of :meth:`gram_sums`, those that were left out too."""
+        whole = [list(row) for row in sums]
+        for (i, j), (a, b) in self._told.items():
+            levels = i if self._elements[i].part.levels else j
+            margin = sums[a][b].sum(axis=1 if levels == a else 0)
+            whole[i][j] = margin if i == j else margin[:, None] if levels == i else margin[None]
+        return whole
 
     def gram_of(self, sums: list[list]) -> jax.Array:
         """X' curvature X from its sums, (P, P); once a pass, whatever the number of blocks."""
-        elements = self._elements
+        elements, sums = self._elements, self._completed(sums)
         size = len(elements)
         full: list[list] = [[None] * size for _ in range(size)]
         for i, e in enumerate(elements):

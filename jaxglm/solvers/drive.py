@@ -69,6 +69,7 @@ class Drive:
     limited: State | None = None
     recession: np.ndarray | None = None
     again: Callable[[], State] | None = None
+    searches: bool = True
 
     @classmethod
     def of(cls, source, model, facts, active, tol, max_iter, curvature, precision) -> Drive:
@@ -100,9 +101,7 @@ def survey(source: Source, model: Model) -> Facts:
 
 
 def decide_rank(source: Source, model: Model, facts: Facts, free: np.ndarray | bool = True) -> tuple[rank.Rank, int]:
-    """Aliased columns among those that are `free` (P,), the only ones in `facts` too; and the number of extra passes
-    it took (a QR pass where a Gram matrix cannot see).
-    """
+    """Aliased columns among the `free` ones (P,) of `facts`, and extra passes that took (QR where a Gram is blind)."""
     found = rank.from_gram(facts.gram)
     if not found.doubtful:
         return found, 0
@@ -124,6 +123,7 @@ def solve(
     start: np.ndarray | None = None,
     want: tuple[str, ...] = ("expected",),
     precision: Precision = FLOAT64,
+    searches: bool = True,
 ) -> Solution:
     """Minimize the negative log-likelihood.
 
@@ -134,8 +134,10 @@ def solve(
     start : (P,) starting coefficients; by default the family's starting values of each row
     want : kinds of information to return, "expected", "observed"
     precision : what the rows are kept in
+    searches : whether slow ends are looked into; else steps go on until they shrink fast, or are given up
     """
     drive = Drive.of(source, model, facts, found.active, tol, max_iter, curvature, precision)
+    drive = replace(drive, searches=searches)
     state, held = _begin(drive, facts, found.active, start)
     state, recession = _run(drive, state)
     if drive.again is not None and recession is None and not Status(int(state.status)).converged:
@@ -242,8 +244,7 @@ def _with_status(state: State, status: Status) -> State:
 
 def _run(drive: Drive, state: State) -> tuple[State, np.ndarray | None]:
     """Loop until an end; suspicious ends are looked into and the loop goes on where they prove harmless."""
-    n_checks = 0
-    loop = _loop
+    n_checks, loop = 0, _loop
     while True:
         if int(state.status) == Status.RUNNING or loop is _qr_loop:
             state = loop(drive, state)
@@ -252,7 +253,14 @@ def _run(drive: Drive, state: State) -> tuple[State, np.ndarray | None]:
             loop = _qr_loop
             continue
         if newton.is_doubtful(state):
-            direction = _check_separation(drive, state)
+            if not drive.searches:
+                if status is not Status.CONVERGED:
+                    return _with_status(state, Status.SUSPECT), None
+                state = _with_status(state, Status.RUNNING)
+                continue
+            drive.passes["separation"] += 1
+            theta, move, active = (np.asarray(a) for a in (state.theta, state.direction, state.active))
+            direction = separation.recession(drive.source, drive.model, theta, move, active)
             if direction is not None:
                 return _with_status(state, Status.SEPARATED), direction
         if status is not Status.SUSPECT:
@@ -260,12 +268,6 @@ def _run(drive: Drive, state: State) -> tuple[State, np.ndarray | None]:
         n_checks += 1
         # Looked into and harmless: wait twice as long before the next look.
         state = _with_status(state, Status.RUNNING)._replace(n_stalled=np.asarray(-4 * 2**n_checks, np.int32))
-
-
-def _check_separation(drive: Drive, state: State) -> np.ndarray | None:
-    drive.passes["separation"] += 1
-    theta, step, active = (np.asarray(a) for a in (state.theta, state.direction, state.active))
-    return separation.recession(drive.source, drive.model, theta, step, active)
 
 
 def _loop(drive: Drive, state: State) -> State:

@@ -88,7 +88,7 @@ class Information:
     def _root_inverse(self) -> jax.Array:
         """A with A'A = inverse information."""
         xp = namespace(self.lower)
-        inverse = _forward(self.lower, xp.eye(len(self.scale), dtype=self.lower.dtype)) / self.scale
+        inverse = _inverse(self.lower) / self.scale
         return xp.where(self.active[None, :] & self.active[:, None], inverse, 0.0)
 
     def root(self) -> jax.Array:
@@ -161,6 +161,24 @@ def _in_blocks(matrix: np.ndarray) -> np.ndarray:
         for top in range(here.stop, p, _DEPTH):
             lower[top : top + _DEPTH, here] = rest[top - start : top - start + _DEPTH] @ inverse
     return lower
+
+
+def _inverse(lower: jax.Array) -> jax.Array:
+    """L^-1."""
+    p, xp = len(lower), namespace(lower)
+    if xp is jnp or not _FEW < p <= _MOST or not np.isfinite(lower).all():
+        return _forward(lower, xp.eye(p, dtype=lower.dtype))
+    inverse = np.zeros_like(lower)
+    for start in range(0, p, _BLOCK):
+        here = slice(start, min(start + _BLOCK, p))
+        corner = np.tril(np.linalg.inv(lower[here, here]))
+        inverse[here, here] = corner
+        for left in range(0, start, _BLOCK):
+            columns = slice(left, left + _BLOCK)
+            # Products as small as those of :func:`_in_blocks`, for the same reason.
+            parts = [slice(top, min(top + _DEPTH, start)) for top in range(left, start, _DEPTH)]
+            inverse[here, columns] = -corner @ sum(lower[here, rows] @ inverse[rows, columns] for rows in parts)
+    return inverse
 
 
 def _forward(lower: jax.Array, b: jax.Array) -> jax.Array:

@@ -54,7 +54,7 @@ class Sampled(NamedTuple):
     """The fit to a sample: where a solve of all rows begins.
 
     ``whole`` says that no column depends on others, ``pivot`` how far they are from it; ``facts`` and ``information``
-    are of the sample's rows, the latter at its estimate.
+    are of the sample's rows, the latter at its estimate. ``observed`` says that steps were by the observed information.
     """
 
     theta: np.ndarray
@@ -62,6 +62,7 @@ class Sampled(NamedTuple):
     pivot: float
     facts: Facts
     information: Information
+    observed: bool = False
 
 
 class Secants:
@@ -150,14 +151,17 @@ class Run:
         kernel = Joint(
             (Newton(self.scoring, "coarse" if rough else "full"), Survey("none", repeats=self.source.repeats))
         )
-        observed = np.asarray(False)
+        # So near, the observed information gives the better steps, unless the expected one serves for good.
+        early = curvature == "late" and sample.observed and not family.steady
+        curvature, observed = "early" if early else curvature, np.asarray(early)
+        self.exact = self.exact or (early and not self.scoring)
         center = np.asarray(drive.starts.center_of(sample.facts, family.mean_range))
         point = Point(sample.theta, observed, None, center)
         totals, facts = self._reduce(kernel, point, "newton")
         facts = host(facts)
         self.settings = drive.settings_of(family, facts, self.tol, max_iter, curvature, self.precision, self.single)
         active = np.ones(len(sample.theta), bool)
-        self.state = newton.begin(sample.theta, active, center, self.settings, False)
+        self.state = newton.begin(sample.theta, active, center, self.settings, False)._replace(observed=observed)
         if int(facts.n_rows) and not int(facts.n_bad_y) and not np.isfinite(float(totals.nll)):
             return None
         self._take(totals, fresh=True)

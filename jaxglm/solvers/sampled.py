@@ -28,7 +28,8 @@ _SHARE = 64
 _LEAST, _MOST = 2**12, 2**16
 #: Times as many rows as the sample from which it is worth while.
 _WORTH = 8
-#: How well the sample is fitted, in standard errors of its own.
+#: How well the sample is fitted, in standard errors of its own and the root of the number of coefficients: that is how
+#: far off the fit to all rows may be expected.
 _SAMPLE_TOLERANCE = 0.1
 #: Rows and coefficients from which gradients alone are so much cheaper that it pays to begin without a sample too.
 _MANY_ROWS, _MANY_COEFFICIENTS = 2**14, 64
@@ -134,9 +135,11 @@ def _fit_rows(few: Source, model: Model, curvature: str, precision: Precision, d
     found, extra = drive.decide_rank(few, model, facts) if doubtful else (rank.from_gram(facts.gram), 0)
     if found.doubtful and not extra or not found.active.any():
         return None
+    # Whether estimates run away is seen in all rows, to which this is but the way.
     solved = drive.solve(
-        few, model, facts, found, tol=_SAMPLE_TOLERANCE, max_iter=50, curvature=curvature, want=("expected",),
-        precision=precision,
+        few, model, facts, found, tol=_SAMPLE_TOLERANCE * np.sqrt(found.active.sum()), max_iter=50,
+        curvature="early" if curvature == "late" else curvature, want=("expected",), precision=precision,
+        searches=False,
     )  # fmt: skip
     if not solved.status.converged or solved.held.any() or solved.recession is not None:
         return None
@@ -147,7 +150,8 @@ def _fit_rows(few: Source, model: Model, curvature: str, precision: Precision, d
         pivot = rank.resolution(np.asarray(solved.expected.matrix()), spread)
     else:
         pivot = float(np.min(np.diagonal(solved.expected.lower) ** 2))
-    return Sampled(solved.theta, whole, pivot, facts, solved.expected)
+    # The expected information took a pass of its own where the last step was by another.
+    return Sampled(solved.theta, whole, pivot, facts, solved.expected, bool(solved.n_passes.get("information")))
 
 
 def agreed(source: Source, sample: Sampled | None) -> Sampled | None:
