@@ -90,7 +90,9 @@ class StreamSource(Source):
             start = stop
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
-        packer = Packer(self.chunk, self._fixed)
+        # Changes are made of arrays on the device.
+        packing = partial(Packer, self.chunk, self._fixed, placed=bool(self._changes))
+        packer = packing()
         if self.n_rows <= min(self.chunk, _FEW_ROWS):
             return reduce_chunks(kernel, model, point, [(c.rows, c.count) for c in self._chunks(packer)])
 
@@ -102,7 +104,7 @@ class StreamSource(Source):
 
         parts = self._parts(lanes)
         if len(parts) > 1:
-            packers = [Packer(self.chunk, self._fixed) for _ in parts]
+            packers = [packing() for _ in parts]
             makes = [partial(self._chunks, *pair) for pair in zip(packers, parts, strict=True)]
             return finish(kernel, model, side_by_side(makes, [partial(add, packer) for packer in packers]))
         return finish(kernel, model, dealt(partial(self._chunks, packer), partial(add, packer), lanes))

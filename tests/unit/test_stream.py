@@ -164,6 +164,9 @@ def test_memory_that_nobody_writes_to_is_read_where_it_lies(x64):
         place = first.rows.x[0][1][0].unsafe_buffer_pointer()
         assert (place == given.x[0][1][0].ctypes.data) == in_place
         assert (len(first.buffers) == 1) == in_place
+        unplaced = next(packing.Packer(64, placed=False).chunks(iter([given]))).rows
+        assert np.shares_memory(unplaced.x[0][1][0], given.x[0][1][0]) == in_place
+        jax.tree.map(np.testing.assert_array_equal, unplaced, first.rows)
 
 
 def test_memory_that_is_written_to_again_does_no_harm(three, monkeypatch, x64):
