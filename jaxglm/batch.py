@@ -149,21 +149,22 @@ def _names(by: Any, data: Any) -> list[str]:
 def _group(intake: FormulaIntake, taken: Taken, names: list[str]) -> tuple[np.ndarray, pd.Index, FormulaIntake, Taken]:
     """The group of each row, the keys in order, and what is left where keys are missing."""
     factors = [intake.table[name].factor for name in names]
-    codes = factors[0].codes.astype(np.int64)
+    codes = factors[0].codes.astype(np.int64 if len(factors) > 1 else np.int32, copy=False)
     for factor in factors[1:]:
         codes = np.where((codes < 0) | (factor.codes < 0), -1, codes * len(factor.levels) + factor.codes)
-    kept = np.flatnonzero(codes >= 0)
-    if not len(kept):
+    if codes.max(initial=-1) < 0:
         raise DataError(f"no row has a group: every value of {', '.join(map(repr, names))} is missing")
-    if len(kept) < len(codes):
+    if codes.min() < 0:
+        kept = np.flatnonzero(codes >= 0)
         note = f"{row_count(len(codes) - len(kept))} without a group left out."
         intake, taken, codes = intake.of_rows(kept), taken.only(kept, note), codes[kept]
     size = int(np.prod([len(factor.levels) for factor in factors]))
     if size <= max(4 * len(codes), 1024):
         there = np.flatnonzero(np.bincount(codes, minlength=size))
-        place = np.zeros(size, np.int64)
-        place[there] = np.arange(len(there))
-        codes = place[codes]
+        if len(there) < size:
+            place = np.zeros(size, np.int64)
+            place[there] = np.arange(len(there))
+            codes = place[codes]
     else:
         there, codes = np.unique(codes, return_inverse=True)
     levels = []

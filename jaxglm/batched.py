@@ -46,10 +46,10 @@ class Segments:
     @classmethod
     def of(cls, codes: np.ndarray, n_groups: int) -> Segments:
         """From the group of each row (n,), in any order; rows keep theirs within a group."""
-        # Of numbers so short a stable sort is one by digits.
-        order = np.argsort((codes & 0xFFFF).astype(np.uint16), kind="stable")
+        # Of numbers so short a stable sort is one by digits; of longer ones their last digits stay.
+        order = np.argsort(codes.astype(np.uint16), kind="stable")
         for shift in range(16, int(n_groups).bit_length(), 16):
-            order = order[np.argsort((codes[order] >> shift & 0xFFFF).astype(np.uint16), kind="stable")]
+            order = order[np.argsort((codes[order] >> shift).astype(np.uint16), kind="stable")]
         counts = np.bincount(codes, minlength=n_groups)
         return cls(order, np.cumsum(counts) - counts, counts)
 
@@ -71,8 +71,10 @@ class Segments:
         places = self.rows(group)
         return jax.tree.map(lambda a: np.take(a, places, axis=0), rows)
 
-    def tops(self, rows: Rows) -> np.ndarray:
-        """The largest response of each group, (G,)."""
+    def tops(self, rows: Rows, alike: float) -> np.ndarray:
+        """The largest response of each group, (G,); that of all where it is below `alike`."""
+        if (largest := np.fmax.reduce(rows.y)) < alike:
+            return np.full(len(self.counts), largest)
         there, tops = self.counts > 0, np.zeros(len(self.counts))
         tops[there] = np.fmax.reduceat(rows.y[self.order], self.starts[there])
         return tops

@@ -220,7 +220,15 @@ def _buckets(groups: np.ndarray, counts: np.ndarray) -> Iterator[tuple[int, np.n
     rungs = np.array([ladder(int(c)) for c in sizes])[of_group]
     lengths, rung = np.unique(rungs, return_inverse=True)
     for first, last in cuts(lengths, np.bincount(rung)):
-        yield int(lengths[last]), groups[(rung >= first) & (rung <= last)]
+        there = (rung >= first) & (rung <= last)
+        yield _filled(counts[there], int(lengths[last])), groups[there]
+
+
+def _filled(counts: np.ndarray, rung: int) -> int:
+    """Rows that groups are filled up to: a rung, or less where so many are so much alike that it pays."""
+    most = int(counts.max())
+    pays = len(counts) * rung > _LITTLE and most - int(counts.min()) <= most // 8
+    return min(-(-most // 8) * 8, rung) if pays else rung
 
 
 def ladder(count: int) -> int:

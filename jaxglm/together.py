@@ -76,7 +76,7 @@ class Together:
         own = {name: a[places, group].astype(float) for name, a in self.own.items()}
         return _with(picked, own, picked.offset)
 
-    def tops(self, rows: Rows) -> np.ndarray:
+    def tops(self, rows: Rows, alike: float) -> np.ndarray:
         """The largest value of each response, (G,); infinite where they are no counts."""
         y = self.own["y"]
         if "trials" in self.own:
@@ -185,7 +185,7 @@ class Added:
         column = self.columns(np.array([group]))[0, places].astype(float)
         return _beside(picked, np.column_stack([picked.x[0][-1], column]))
 
-    def tops(self, rows: Rows) -> np.ndarray:
+    def tops(self, rows: Rows, alike: float) -> np.ndarray:
         """The largest response, the same for all, (G,)."""
         return np.full(len(self.counts), float(rows.y.max()))
 
@@ -241,10 +241,10 @@ class Tables:
             return none
         if rows.offset is not None and rows.offset[:, 1:].any():
             return none
-        tops = work.segments.tops(rows)
         # A value costs less than a row does without a table: far less where that takes gamma functions.
-        room = min((5 if stepped else 1) * int(np.median(work.segments.counts)), _VALUES[-1])
-        fits = tops < max(room, 2)
+        room = max(min((5 if stepped else 1) * int(np.median(work.segments.counts)), _VALUES[-1]), 2)
+        tops = work.segments.tops(rows, min(room, CHUNK))
+        fits = tops < room
         if not fits.any() or not (stepped or fits.all()):
             return none
         size = next(size for size in _VALUES if size > tops[fits].max())

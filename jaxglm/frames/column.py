@@ -75,6 +75,8 @@ class Numeric(Column):
         """The distinct numbers as levels, in ascending order."""
         import pandas as pd
 
+        if self.source.dtype.kind in "iu" and (found := _by_place(self.source)) is not None:
+            return Factor(*found)
         codes, unique = pd.factorize(self.source)
         order = np.argsort(unique, kind="stable")
         levels = unique[order].tolist()
@@ -177,6 +179,22 @@ class Datetime(Column):
         codes, unique = pd.factorize(self.source, sort=True)
         # Through a Series, for the spelling of pandas: 2024-01-02 00:00:00.
         return Factor(codes.astype(np.int32), tuple(str(v) for v in pd.Series(unique)))
+
+
+def _by_place(whole: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]] | None:
+    """Codes and levels of whole numbers, by a table from the least to the largest; None where it would be long."""
+    if not len(whole):
+        return None
+    low, high = int(whole.min()), int(whole.max())
+    if high - low >= 2 * len(whole):
+        return None
+    # A difference that does not fit its type wraps around, to what it is without a sign.
+    places = (whole - whole.dtype.type(low)).view(f"u{whole.dtype.itemsize}")
+    there = np.zeros(high - low + 1, bool)
+    there[places] = True
+    levels = np.flatnonzero(there)
+    codes = places.astype(np.int32) if len(levels) == len(there) else (np.cumsum(there, dtype=np.int32) - 1)[places]
+    return codes, tuple(low + level for level in levels.tolist())
 
 
 def _inverse(order: np.ndarray) -> np.ndarray:

@@ -92,6 +92,8 @@ def test_an_ordered_category_says_so():
 def test_numbers_as_levels():
     assert_factor(read({"c": np.array([7, 3, 7], np.uint8)})["c"].factor, [3, 7], [1, 0, 1])
     assert_factor(read({"c": [2.5, NAN, 1.0]})["c"].factor, [1.0, 2.5], [1, -1, 0])
+    assert_factor(read({"c": np.array([127, -128, 3] * 50, np.int8)})["c"].factor, [-128, 3, 127], [2, 0, 1] * 50)
+    assert_factor(read({"c": np.array([-2, -4, -3, -2])})["c"].factor, [-4, -3, -2], [2, 0, 1, 2])
     big = 2**60
     # As floats the two would be one.
     assert read({"c": np.array([big, big + 1])})["c"].factor.levels == (big, big + 1)

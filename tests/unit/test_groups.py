@@ -177,6 +177,14 @@ def test_lengths_are_few_where_rows_are_few_and_fit_where_they_are_many():
     assert groups.cuts(lengths, np.array([10**6, 10, 10, 10**6, 10**6])) == [(0, 0), (1, 3), (4, 4)]
 
 
+def test_many_groups_of_one_size_are_hardly_filled_up():
+    def of(*counts):
+        return [length for length, _ in groups._buckets(np.arange(len(counts)), np.array(counts))]
+
+    assert of(*[200] * 1000) == of(*[193] * 500, *[199] * 500) == [200]
+    assert of(*[197] * 10) == of(*[160] * 500, *[197] * 500) == [224]
+
+
 def test_lengths_of_lanes():
     lengths = sorted({groups.ladder(n) for n in range(1, 200)})
     assert lengths == [8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224]
