@@ -208,9 +208,12 @@ class Results(Answers, Figures):
         return predicted.get_prediction(self, newdata, which, offset, exposure, unseen, trials)
 
     # -- tables and pictures -----------------------------------------------------------------------------------
-    def summary(self, alpha: float = 0.05, exponentiate: bool = False) -> summary.Summary:
-        """Everything at a glance; `print` it, or let a notebook show it. `exponentiate` gives odds or rate ratios."""
-        return summary.summarize(self, alpha, exponentiate)
+    def summary(self, alpha: float = 0.05, exponentiate: bool = False, residuals: bool = False) -> summary.Summary:
+        """Everything at a glance; `print` it, or let a notebook show it. `exponentiate` gives odds or rate ratios.
+
+        `residuals` adds quantiles of the deviance residuals, as R did before 4.3; that takes a pass over the rows.
+        """
+        return summary.summarize(self, alpha, exponentiate, residuals)
 
     def tidy(
         self, conf_int: bool = False, alpha: float = 0.05, exponentiate: bool = False, method: str = "wald"

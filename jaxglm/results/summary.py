@@ -36,7 +36,7 @@ class Summary:
     columns : tuple of str
         Headings of the coefficient table.
     residuals : pandas.Series or None
-        Five quantiles of the deviance residuals.
+        Five quantiles of the deviance residuals, if wanted.
     notes : tuple of str
     """
 
@@ -116,8 +116,8 @@ class Summary:
     _repr_html_ = as_html
 
 
-def summarize(res: Results, alpha: float = 0.05, exponentiate: bool = False) -> Summary:
-    """Everything that R's and statsmodels' summaries show."""
+def summarize(res: Results, alpha: float = 0.05, exponentiate: bool = False, residuals: bool = False) -> Summary:
+    """Everything that R's and statsmodels' summaries show; quantiles of the residuals if they are wanted."""
     fit, family = res.fit, res.fit.model.family
     table = coefficient_table(res, alpha, exponentiate)
     symbol = "z" if np.isinf(res.covariance.df) else "t"
@@ -129,10 +129,10 @@ def summarize(res: Results, alpha: float = 0.05, exponentiate: bool = False) -> 
         f"P>|{symbol}|",
         *limit_names(alpha),
     )
-    values = residual_quantiles(res)
-    residuals = None if values is None else pd.Series(values, index=["min", "1Q", "median", "3Q", "max"])
+    values = residual_quantiles(res) if residuals else None
+    quantiles = None if values is None else pd.Series(values, index=["min", "1Q", "median", "3Q", "max"])
     facts = tuple((*left, *right) for left, right in zip(_left(res, fit, family), _right(fit, family), strict=True))
-    return Summary("Generalized linear model", facts, table, columns, residuals, tuple(_notes(res, exponentiate)))
+    return Summary("Generalized linear model", facts, table, columns, quantiles, tuple(_notes(res, exponentiate)))
 
 
 def residual_quantiles(res: Results) -> np.ndarray | None:

@@ -45,7 +45,7 @@ def test_poisson_written_by_hand_is_poisson():
         np.testing.assert_allclose(own.resid(kind), ours.resid(kind), rtol=1e-7, atol=1e-9, err_msg=kind)
     made, want = (r.get_prediction(DATA.head(3)).summary_frame(obs=False) for r in (own, ours))
     np.testing.assert_allclose(made, want, rtol=1e-7)
-    text = str(own.summary())
+    text = str(own.summary(residuals=True))
     assert "poisson_nll" in text and "inside the likelihood" in text and "Deviance residuals" not in text
     for what in (lambda: own.resid("deviance"), lambda: own.resid("quantile"), lambda: own.simulate(2)):
         with pytest.raises(jg.NotAvailableError, match="poisson_nll family does not have"):

@@ -33,6 +33,8 @@ def accelerator(monkeypatch):
     """Take the processor for an accelerator, with chunks and pieces that are small."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(precision, "resident", lambda a: isinstance(a, jax.Array))
+    # What compiles fast there runs fast enough here.
+    monkeypatch.setattr(precision, "_SETTLED", precision._QUICKLY)
     monkeypatch.setattr(base, "_CHUNK_ELSEWHERE", 2**14)
     monkeypatch.setattr(placing, "_PIECE_BYTES", 2**12)
 

@@ -100,6 +100,9 @@ def test_summary_shows_every_figure(logit, gamma):
             assert figure in page
         assert len(max(text.splitlines(), key=len)) <= 100
         assert page.count("<table") == page.count("</table>") == 2
+        more, quantiles = res.summary(residuals=True), np.quantile(res.resid("deviance"), [0, 0.25, 0.5, 0.75, 1])
+        assert all(number(v) in str(more) and number(v) in more.as_html() for v in quantiles)
+        assert "Deviance residuals" in str(more) and "Deviance residuals" not in text
     assert "t and p" not in str(gamma.summary()) and "Student t with 56 degrees" in str(gamma.summary())
     assert "P>|z|" in str(logit.summary()) and "P>|t|" in str(gamma.summary())
 
