@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -16,8 +18,11 @@ from jaxglm.fitted import Options
 from jaxglm.hosts import ALONE
 from jaxglm.inference.covariance import Codes, Estimator
 from jaxglm.kernels import Model, Rows
-from jaxglm.precision import aligned_empty
+from jaxglm.precision import aligned_empty, in_threads, threads
 from jaxglm.together import Added, Together
+
+#: Rows from which sorting them is worth several threads.
+_MANY = 2**18
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,21 @@ class Segments:
     @classmethod
     def of(cls, codes: np.ndarray, n_groups: int) -> Segments:
         """From the group of each row (n,), in any order; rows keep theirs within a group."""
-        # Of numbers so short a stable sort is one by digits; of longer ones their last digits stay.
-        order = np.argsort(codes.astype(np.uint16), kind="stable")
-        for shift in range(16, int(n_groups).bit_length(), 16):
-            order = order[np.argsort((codes[order] >> shift).astype(np.uint16), kind="stable")]
-        counts = np.bincount(codes, minlength=n_groups)
-        return cls(order, np.cumsum(counts) - counts, counts)
+        edges = np.linspace(0, len(codes), threads() + 1 if len(codes) >= _MANY else 2).astype(int)
+        spans = [slice(*pair) for pair in pairwise(edges)]
+        parts = in_threads([partial(_by_digits, codes[span], n_groups) for span in spans])
+        counts = np.array([found for _, found in parts])
+        whole = counts.sum(axis=0)
+        # Of each group the rows of the first part come first.
+        ends = np.cumsum(whole) - whole + np.cumsum(counts, axis=0)
+        order = np.empty(len(codes), np.int64)
+
+        def put(k: int) -> None:
+            own, found = counts[k], parts[k][0]
+            order[np.arange(len(found)) + np.repeat(ends[k] - np.cumsum(own), own)] = found + edges[k]
+
+        in_threads([partial(put, k) for k in range(len(parts))])
+        return cls(order, np.cumsum(whole) - whole, whole)
 
     def within(self, codes: np.ndarray) -> np.ndarray:
         """Codes of all rows (n,) as codes that begin with 0 in each group and leave none out, in the same order."""
@@ -100,6 +114,15 @@ class Segments:
     def without_rows(self) -> Segments:
         """The same as a file holds it."""
         return replace(self, order=np.zeros(0, np.int64))
+
+
+def _by_digits(codes: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows in the order of their groups, and how many each group has."""
+    # Of numbers so short a stable sort is one by digits; of longer ones their last digits stay.
+    order = np.argsort(codes.astype(np.uint16), kind="stable")
+    for shift in range(16, int(n_groups).bit_length(), 16):
+        order = order[np.argsort((codes[order] >> shift).astype(np.uint16), kind="stable")]
+    return order, np.bincount(codes, minlength=n_groups)
 
 
 class Buffers(threading.local):
