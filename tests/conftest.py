@@ -38,9 +38,6 @@ _tests_run = 0
 #: end in a quarter of an hour on two cores; `make test-all` runs them. A case that is only the first to use a fixture or
 #: to compile what others need as well takes its seconds to the next of them: leave out all or none.
 EXTRA = (
-    "test_examples.py::test_example_runs[counts.py]",
-    "test_examples.py::test_example_runs[differentiable.py]",
-    "test_examples.py::test_example_runs[insurance.py]",
     "test_sampled.py::test_few_passes_give_the_same_fit[gamma, log]",
     "test_sampled.py::test_where_products_are_dear_fewer_rows_go_by_gradients[logit]",
     "test_sampled.py::test_where_products_are_dear_fewer_rows_go_by_gradients[poisson with an exposure]",
