@@ -62,7 +62,11 @@ class Segments:
 
         def put(k: int) -> None:
             own, found = counts[k], parts[k][0]
-            order[np.arange(len(found)) + np.repeat(ends[k] - np.cumsum(own), own)] = found + edges[k]
+            # In place, for these are as long as the data.
+            at = np.repeat(ends[k] - np.cumsum(own), own)
+            at += np.arange(len(found))
+            found += edges[k]
+            order[at] = found
 
         in_threads([partial(put, k) for k in range(len(parts))])
         return cls(order, np.cumsum(whole) - whole, whole)
