@@ -14,6 +14,8 @@ from jaxglm import resolve
 from jaxglm.api import options_of
 from jaxglm.batched import Segments, Work
 from jaxglm.errors import ConvergenceWarning, DataError, DataWarning, InputTypeError, row_count
+from jaxglm.frames.read import read
+from jaxglm.frames.table import Table
 from jaxglm.groups import fit_groups
 from jaxglm.hosts import ALONE, Hosts
 from jaxglm.intake import Beside, FormulaIntake
@@ -62,7 +64,8 @@ def glm_groups(
     formula, data, family
         As in :func:`jaxglm.glm`; the data is one frame in memory.
     by : str or sequence of str
-        Columns whose values, or combinations of values, are the groups. Rows where one is missing are left out.
+        Columns whose values, or combinations of values, are the groups. Rows where one is missing are left out; a
+        group none of whose rows is complete stays, with NaN.
     link, offset, exposure, trials, freq_weights, var_weights, prob_weights, aux, solver, information, start, tol,
     max_iter, use_t, missing, functions
         As in :func:`jaxglm.glm`; they hold for every group.
@@ -110,20 +113,21 @@ def glm_groups(
     resolve.choice("missing", missing, ("drop", "raise"))
     estimator = resolve.covariance(cov, beside.weights)
     names = _names(by, data)
-    intake, taken = FormulaIntake.learn(formula, data, family, beside, missing, functions)
+    table = read(data)
+    intake, taken = FormulaIntake.learn(formula, table, family, beside, missing, functions)
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
         precision="float64", roads=False,
     )  # fmt: skip
-    codes, keys, intake, taken = _group(intake, taken, names)
+    codes, keys, intake, taken = _group(table, intake, taken, names)
     segments = Segments.of(codes, len(keys))
-    read = Codes(intake.codes) if estimator.reads_beside else None
-    sets = {} if read is None else {f"set {k}": segments.within(c) for k, c in enumerate(estimator.sets(read))}
+    kept = Codes(intake.codes) if estimator.reads_beside else None
+    sets = {} if kept is None else {f"set {k}": segments.within(c) for k, c in enumerate(estimator.sets(kept))}
     work = Work(
         rows=taken.rows._replace(codes=sets), segments=segments, model=Model(family, intake.layout), options=options,
         estimator=estimator, has_intercept=intake.has_intercept, has_offset=intake.has_offset, natural=intake.natural,
-        name_row=taken.name_row, name_column=lambda j: f"column {as_text(intake.names[j])!r}", codes=read,
+        name_row=taken.name_row, name_column=lambda j: f"column {as_text(intake.names[j])!r}", codes=kept,
     )  # fmt: skip
     with Bar(len(keys), progress, " groups") as bar:
         batch, complete = fit_groups(work, bar.add)
@@ -146,33 +150,49 @@ def _names(by: Any, data: Any) -> list[str]:
     return names
 
 
-def _group(intake: FormulaIntake, taken: Taken, names: list[str]) -> tuple[np.ndarray, pd.Index, FormulaIntake, Taken]:
-    """The group of each row, the keys in order, and what is left where keys are missing."""
-    factors = [intake.table[name].factor for name in names]
+def _group(
+    table: Table, intake: FormulaIntake, taken: Taken, names: list[str]
+) -> tuple[np.ndarray, pd.Index, FormulaIntake, Taken]:
+    """The group of each row, the keys in order, and what is left where keys are missing.
+
+    A group keeps its place though none of its rows is complete.
+    """
+    factors = [table[name].factor for name in names]
     codes = factors[0].codes.astype(np.int64 if len(factors) > 1 else np.int32, copy=False)
     for factor in factors[1:]:
         codes = np.where((codes < 0) | (factor.codes < 0), -1, codes * len(factor.levels) + factor.codes)
     if codes.max(initial=-1) < 0:
-        raise DataError(f"no row has a group: every value of {', '.join(map(repr, names))} is missing")
-    if codes.min() < 0:
-        kept = np.flatnonzero(codes >= 0)
-        note = f"{row_count(len(codes) - len(kept))} without a group left out."
-        intake, taken, codes = intake.of_rows(kept), taken.only(kept, note), codes[kept]
+        raise DataError(f"no row has a group: every value of {_listed(names)} is missing")
     size = int(np.prod([len(factor.levels) for factor in factors]))
     if size <= max(4 * len(codes), 1024):
-        there = np.flatnonzero(np.bincount(codes, minlength=size))
+        there = np.flatnonzero(np.bincount(codes[codes >= 0] if codes.min() < 0 else codes, minlength=size))
         if len(there) < size:
-            place = np.zeros(size, np.int64)
+            # One place more, for the code -1.
+            place = np.full(size + 1, -1, np.int64)
             place[there] = np.arange(len(there))
             codes = place[codes]
     else:
         there, codes = np.unique(codes, return_inverse=True)
+        if there[0] < 0:
+            there, codes = there[1:], codes - 1
+    if taken.positions is not None:
+        codes = codes[taken.positions]
+    if codes.min() < 0:
+        kept = np.flatnonzero(codes >= 0)
+        if not len(kept):
+            raise DataError(f"no row is complete: each lacks a value of {_listed(names)} or of a column of the model")
+        note = f"{row_count(len(codes) - len(kept))} without a group left out."
+        intake, taken, codes = intake.of_rows(kept), taken.only(kept, note), codes[kept]
     levels = []
     rest = there
     for factor in reversed(factors):
         rest, code = np.divmod(rest, len(factor.levels))
         levels.insert(0, [factor.levels[c] for c in code])
     return codes, keys_of(levels, names), intake, taken
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 class Codes:

@@ -142,8 +142,8 @@ def near(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
     if close:
         return " Did you mean " + " or ".join(repr(c) for c in close) + "?"
-    shown = ", ".join(repr(k) for k in known[:20]) + (", ..." if len(known) > 20 else "")
-    return f" Known: {shown}." if known else ""
+    shown = ", ".join(repr(k) for k in known[:20]) + (", ..." if len(known) > 20 else ".")
+    return f" Known: {shown}" if known else ""
 
 
 def row_count(n: int) -> str:

@@ -72,7 +72,7 @@ def fit_groups(work: Work, report: Callable[[int], None] = lambda done: None) ->
     alone = list(np.flatnonzero((counts > 0) & ~in_lanes))
     for g in np.flatnonzero(counts == 0):
         out.clear(g, int(Status.UNUSABLE))
-        out.messages[int(g)] = "it has no row with a value and a weight"
+        out.messages[int(g)] = "it has no complete row (all values, and a weight)"
         out.nobs[g] = 0.0
     with scope(), np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)

@@ -87,8 +87,10 @@ def test_hard_groups_change_no_other(hard):
     assert grp.status["negative"] == "UNUSABLE"
     failed = grp.failed()
     assert "numbers >= 0" in failed.loc["negative", "reason"]
-    assert set(failed.index) == {"zeros", "negative", "huge"}
-    assert "missing" not in grp
+    assert set(failed.index) == {"zeros", "negative", "huge", "missing"}
+    assert "no complete row" in failed.loc["missing", "reason"]
+    assert grp.nobs["missing"] == 0 and grp.tidy().set_index("g").loc["missing", "estimate"].isna().all()
+    assert grp.predict(pd.DataFrame({"g": ["missing", "good"], "x": [0.5, 0.5]})).isna().tolist() == [True, False]
     # Aliased, as alone.
     assert np.isnan(grp.params.loc["constant", "x"]) and grp.converged["constant"]
     assert grp.params.loc["one", "Intercept"] == pytest.approx(np.log(3.0), rel=1e-9)
@@ -152,6 +154,11 @@ def test_mistakes(stores):
     nobody = stores.assign(store=np.nan)
     with pytest.raises(jg.DataError, match="no row has a group"):
         jg.glm_groups("y ~ x", nobody, by="store", family="poisson")
+    either = stores.assign(
+        store=stores["store"].where(stores.index % 2 > 0), x=stores["x"].where(stores.index % 2 == 0)
+    )
+    with pytest.raises(jg.DataError, match="no row is complete: each lacks a value of 'store'"):
+        jg.glm_groups("y ~ x", either, by="store", family="poisson")
 
 
 def test_rows_without_a_group_are_left_out(stores):

@@ -31,7 +31,7 @@ def test_hard_responses_change_no_other():
     failed = many.failed()
     assert list(failed.index) == [1, 3, 5, 6]
     assert "numbers >= 0" in failed.loc[1, "reason"] and "row 4" in failed.loc[1, "reason"]
-    assert many.status[3] == "SEPARATED" and "no row with a value" in failed.loc[5, "reason"]
+    assert many.status[3] == "SEPARATED" and "no complete row" in failed.loc[5, "reason"]
     assert "8 responses" not in str(good.summary()) or "8 of 8 responses fitted, 50 rows" in str(good.summary())
     twice = jg.fit_many(np.column_stack([X, X[:, 0]]), Y, "poisson")
     assert twice.params["x3"].isna().all()
