@@ -139,6 +139,11 @@ class Element(Design):
         """How large the columns are where products of them are rounded, (p,); 0 where they are exact."""
         return np.zeros(self.n_columns)
 
+    @property
+    def reads_once(self) -> bool:
+        """Whether sums with several weights, as :meth:`add_gram_beside` makes them, cost little more than with one."""
+        return False
+
     @abstractmethod
     def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
         """R' r for r of shape (m,) or (m, q)."""
@@ -166,6 +171,10 @@ class Element(Design):
     def add_gram(self, total: Sums, x: Rows, w: jax.Array) -> Sums:
         """A total with one more :meth:`gram_sums`."""
         return jax.tree.map(jnp.add, total, self.gram_sums(x, w))
+
+    def add_gram_beside(self, total: Sums, x: Rows, w: jax.Array, beside: jax.Array) -> tuple[Sums, jax.Array]:
+        """A total with one more :meth:`gram_sums`, and R' beside (n_raw, q) for weights (m, q)."""
+        return self.add_gram(total, x, w), self.tdot_sums(x, beside)
 
     def contract(self, sums: jax.Array) -> jax.Array:
         """T' sums, from the raw form to columns."""
