@@ -141,7 +141,7 @@ class Element(Design):
 
     @property
     def reads_once(self) -> bool:
-        """Whether sums with several weights, as :meth:`add_gram_beside` makes them, cost little more than with one."""
+        """Whether :meth:`add_gram_beside` is what its sums with several weights are best made by."""
         return False
 
     @abstractmethod
@@ -174,7 +174,9 @@ class Element(Design):
 
     def add_gram_beside(self, total: Sums, x: Rows, w: jax.Array, beside: jax.Array) -> tuple[Sums, jax.Array]:
         """A total with one more :meth:`gram_sums`, and R' beside (n_raw, q) for weights (m, q)."""
-        return self.add_gram(total, x, w), self.tdot_sums(x, beside)
+        # One by one: a product with few rows is shared out to threads, which costs more than it is worth.
+        sums = [self.tdot_sums(x, weights) for weights in beside.T]
+        return self.add_gram(total, x, w), jnp.stack(sums, axis=1)
 
     def contract(self, sums: jax.Array) -> jax.Array:
         """T' sums, from the raw form to columns."""
