@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from jaxglm.intake import ArrayIntake, Beside
 from jaxglm.intake.base import Taken
 from jaxglm.intake.together import as_responses
 from jaxglm.kernels import Model
-from jaxglm.precision import scope
+from jaxglm.precision import in_threads, scope, threads
 from jaxglm.progress import Bar
 from jaxglm.results.labels import as_text
 from jaxglm.sources import ArraySource
@@ -276,13 +278,18 @@ def _score(job: _Job, report: Callable[[int], None]) -> _Found:
         inverse = np.asarray(fit.bread.inverse())
         made = tests.terms(fit.model, rows, fit.coefficients, observed)
         shared = tests.Terms(*made, tests.basis(fit.model, rows, fit.rank.active))
-        for block in blocks(n, len(added.counts)):
+        said = Lock()
+
+        def test(block: slice) -> None:
             at = np.arange(block.start, block.stop)[added.counts[block] == n]
             if len(at):
                 got = tests.scores(shared, inverse, added.upright(at))
                 _put_score(found, at, got, fit.scale, fit.nobs)
                 found.fail(at[~np.isfinite(got.slope)], "UNUSABLE", "it is infinite in some row")
-            report(len(at))
+            with said:
+                report(len(at))
+
+        _by_all_cores(test, blocks(n, len(added.counts)))
         for members in job.lacking():
             nulls = job.nulls(members)
             columns = added.columns(members).astype(float)
@@ -298,6 +305,25 @@ def _score(job: _Job, report: Callable[[int], None]) -> _Found:
             report(len(members))
     found.reasons[added.counts == 0], found.nobs[added.counts == 0] = _EMPTY, 0.0
     return found
+
+
+def _by_all_cores(task: Callable[[slice], None], items: list[slice]) -> None:
+    """Do a task for every item; whatever is raised ends it, an interruption too."""
+    left = deque(items)
+
+    def work() -> None:
+        try:
+            while True:
+                try:
+                    item = left.popleft()
+                except IndexError:
+                    return
+                task(item)
+        except BaseException:
+            left.clear()
+            raise
+
+    in_threads([work] * min(threads(), max(len(items), 1)))
 
 
 def _put_score(found: _Found, at: np.ndarray, got: tests.Scores, scale: Any, nobs: Any) -> None:

@@ -17,6 +17,8 @@ from jaxglm.sources.base import pad
 _VALUES = (2, 64, 1024)
 #: Numbers of responses that are looked at together.
 _BLOCK = 2**18
+#: Types of candidates that are widened where they are multiplied.
+_SHORT = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.bool_)
 
 
 @dataclass(frozen=True)
@@ -169,10 +171,11 @@ class Added:
         return np.take(_columns(self.candidates, members), self.positions, axis=1)
 
     def upright(self, members: np.ndarray) -> np.ndarray:
-        """Some candidates as columns, (n, L), in double precision."""
+        """Some candidates as columns, (n, L); short numbers are as they are, others in double precision."""
         run = (np.diff(members) == 1).all()
         found = self.candidates[:, members[0] : members[-1] + 1] if run else self.candidates[:, members]
-        return (found if self.positions is None else found[self.positions]).astype(float)
+        found = found if self.positions is None else found[self.positions]
+        return found if found.dtype in _SHORT else found.astype(float, copy=False)
 
     def rows(self, group: int) -> np.ndarray:
         """Positions of the rows that a candidate has."""

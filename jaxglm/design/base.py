@@ -139,6 +139,11 @@ class Element(Design):
         """How large the columns are where products of them are rounded, (p,); 0 where they are exact."""
         return np.zeros(self.n_columns)
 
+    @property
+    def reads_once(self) -> bool:
+        """Whether :meth:`add_gram_beside` is what its sums with several weights are best made by."""
+        return False
+
     @abstractmethod
     def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
         """R' r for r of shape (m,) or (m, q)."""
@@ -166,6 +171,12 @@ class Element(Design):
     def add_gram(self, total: Sums, x: Rows, w: jax.Array) -> Sums:
         """A total with one more :meth:`gram_sums`."""
         return jax.tree.map(jnp.add, total, self.gram_sums(x, w))
+
+    def add_gram_beside(self, total: Sums, x: Rows, w: jax.Array, beside: jax.Array) -> tuple[Sums, jax.Array]:
+        """A total with one more :meth:`gram_sums`, and R' beside (n_raw, q) for weights (m, q)."""
+        # One by one: a product with few rows is shared out to threads, which costs more than it is worth.
+        sums = [self.tdot_sums(x, weights) for weights in beside.T]
+        return self.add_gram(total, x, w), jnp.stack(sums, axis=1)
 
     def contract(self, sums: jax.Array) -> jax.Array:
         """T' sums, from the raw form to columns."""

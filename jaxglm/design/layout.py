@@ -93,21 +93,45 @@ class Layout:
             rows.append([*row, own])
         return rows
 
-    def add_gram_sums(self, total: list[list], x: Rows, curvature: jax.Array) -> list[list]:
-        """A total with the :meth:`gram_sums` of more rows."""
+    def add_gram_sums(self, total: list[list], x: Rows, curvature: jax.Array, ready: dict | None = None) -> list[list]:
+        """A total with the :meth:`gram_sums` of more rows; some of its entries may be `ready`, by their places."""
         pairs, told = self._with_rows(x), self._told
+        made = {**dict.fromkeys(told), **(ready or {})}
         rows: list[list] = []
         for i, (e, xe) in enumerate(pairs):
             row = [
-                None if (i, j) in told else
+                made[i, j] if (i, j) in made else
                 e.part.add_cross(total[i][j], xe, o.part, xo, curvature[:, e.predictor, o.predictor])
                 for j, (o, xo) in enumerate(pairs[:i])
             ]  # fmt: skip
-            own = None
-            if (i, i) not in told:
+            own = made.get((i, i))
+            if (i, i) not in made:
                 own = e.part.add_gram(total[i][i], xe, curvature[:, e.predictor, e.predictor])
             rows.append([*row, own])
         return rows
+
+    def add_sums(
+        self, gradient: list[jax.Array], gram: list[list], x: Rows, score: jax.Array, curvature: jax.Array
+    ) -> tuple[list[jax.Array], list[list]]:
+        """Totals with the :meth:`gradient_sums` and the :meth:`gram_sums` of more rows.
+
+        Columns that are large are read once for their gradient and for their products with constants.
+        """
+        pairs, slopes, ready = self._with_rows(x), [], {}
+        for i, (e, xe) in enumerate(pairs):
+            if not e.part.reads_once:
+                slopes.append(gradient[i] + e.part.tdot_sums(xe, score[:, e.predictor]))
+                continue
+            constants = [j for j, (o, _) in enumerate(pairs) if o.part.ones]
+            weights = [curvature[:, e.predictor, pairs[j][0].predictor] for j in constants]
+            beside = jnp.stack([w.astype(float) for w in (score[:, e.predictor], *weights)]).T
+            own = curvature[:, e.predictor, e.predictor]
+            ready[i, i], sums = e.part.add_gram_beside(gram[i][i], xe, own, beside)
+            slopes.append(gradient[i] + sums[:, 0])
+            for j, column in zip(constants, sums.T[1:], strict=True):
+                at, shape = ((i, j), (-1, 1)) if i > j else ((j, i), (1, -1))
+                ready[at] = gram[at[0]][at[1]] + column.reshape(shape)
+        return slopes, self.add_gram_sums(gram, x, curvature, ready)
 
     @property
     def _told(self) -> dict[tuple[int, int], tuple[int, int]]:

@@ -59,18 +59,17 @@ def basis(model: Model, rows: Rows, active: np.ndarray) -> np.ndarray:
 
 @jax.jit
 def _block(terms: Terms, columns: jax.Array) -> tuple[jax.Array, ...]:
-    """Sums over rows for a block of columns (n, b)."""
-    squares = columns**2
-    length = jnp.sum(squares, axis=0)
-    spanned = jnp.sum(matmul(terms.basis.T, columns) ** 2, axis=0)
-    return (
-        -matmul(terms.score, columns), matmul(terms.curvature, squares), matmul(terms.crossed.T, columns), length,
-        length - spanned,
-    )  # fmt: skip
+    """Sums over rows for a block of columns (n, b): in two products, since to read the columns is most of the work."""
+    columns = columns.astype(float)
+    weights = jnp.concatenate([-terms.score[None], terms.crossed.T, terms.basis.T])
+    sums = matmul(weights, columns)
+    own, length = matmul(jnp.stack([terms.curvature, jnp.ones_like(terms.curvature)]), columns**2)
+    crossed, along = jnp.split(sums[1:], [terms.crossed.shape[1]])
+    return sums[0], own, crossed, length, length - jnp.sum(along**2, axis=0)
 
 
 def scores(terms: Terms, inverse: np.ndarray, columns: np.ndarray) -> Scores:
-    """Scores of a block of columns (n, b), of which none is missing.
+    """Scores of a block of columns (n, b) of any type of numbers, of which none is missing.
 
     Parameters
     ----------
@@ -85,11 +84,13 @@ def scores(terms: Terms, inverse: np.ndarray, columns: np.ndarray) -> Scores:
     slope, own, crossed, length, left = (np.asarray(a) for a in _block(terms, columns))
     left, spanning = left.copy(), np.asarray(terms.basis)
     for i in np.flatnonzero(left < GRAM_TOLERANCE * length):
-        rest = columns[:, i] - spanning @ (spanning.T @ columns[:, i])
+        column = columns[:, i].astype(float)
+        rest = column - spanning @ (spanning.T @ column)
         rest -= spanning @ (spanning.T @ rest)
         left[i] = rest @ rest
     aliased = np.isfinite(length) & ~(left > QR_TOLERANCE**2 * length)
-    information = own - np.einsum("pb,pq,qb->b", crossed, inverse, crossed, optimize=True)
+    with np.errstate(all="ignore"):
+        information = own - np.sum(crossed * (inverse @ crossed), axis=0)
     return Scores(slope, np.where(aliased, np.nan, information), aliased)
 
 

@@ -13,6 +13,9 @@ from jaxglm.families import Family, Suggestion, suggest, suggest_for_labels
 from jaxglm.frames import Column, Datetime, Factor
 from jaxglm.frames.read import to_column
 
+#: Values that are looked at together.
+_LOOKED_AT = 2**14
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -146,7 +149,9 @@ def check_trials(y: np.ndarray, trials: np.ndarray, name_row) -> None:
 def data_notes(y: np.ndarray, trials: np.ndarray | None, family: Family) -> tuple[str, ...]:
     """Facts about the response that the summary states because they are often mistakes."""
     whole = y if trials is None else y * trials
-    if (whole == np.rint(whole)).all():
+    # Some at a time, which stay in cache.
+    pieces = (whole[i : i + _LOOKED_AT] for i in range(0, len(whole), _LOOKED_AT))
+    if all((piece == np.rint(piece)).all() for piece in pieces):
         return ()
     # Infinite values get their own error in the first pass.
     with np.errstate(invalid="ignore"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -117,13 +117,14 @@ class Newton(Kernel):
 
     def add(self, total: Totals, model: Model, rows: Rows, terms: tuple) -> Totals:
         """A total with the :meth:`sums` of a block."""
-        rest = replace(self, gram="none").sums(model, rows, terms)
-        whole = self.combine(total._replace(information=None), rest)
+        layout = model.layout
+        whole = self.combine(total._replace(gradient=None, information=None), self._values(model, rows, terms))
         if self.gram == "none":
-            return whole
-        return whole._replace(
-            information=model.layout.add_gram_sums(total.information, rows.x, self._precise(terms[3]))
+            return whole._replace(gradient=self.combine(total.gradient, layout.gradient_sums(rows.x, terms[2])))
+        gradient, information = layout.add_sums(
+            total.gradient, total.information, rows.x, terms[2], self._precise(terms[3])
         )
+        return whole._replace(gradient=gradient, information=information)
 
     def _precise(self, curvature: jax.Array) -> jax.Array:
         """Curvatures in the precision of the products."""
@@ -131,20 +132,18 @@ class Newton(Kernel):
 
     def sums(self, model: Model, rows: Rows, terms: tuple) -> Totals:
         """The value of a block from its :func:`weighted_terms`."""
-        eta, nll, score, curvature = terms
-        zero = jnp.zeros(())
-        pearson = (zero, zero) if model.family.dispersion_known else pearson_terms(model, eta, rows)
         information = None
         if self.gram != "none":
-            information = model.layout.gram_sums(rows.x, self._precise(curvature))
-        return Totals(
-            nll=total(nll),
-            size=total(jnp.abs(nll)),
-            gradient=model.layout.gradient_sums(rows.x, score),
-            information=information,
-            pearson=pearson[0],
-            level=pearson[1],
-        )
+            information = model.layout.gram_sums(rows.x, self._precise(terms[3]))
+        gradient = model.layout.gradient_sums(rows.x, terms[2])
+        return self._values(model, rows, terms)._replace(gradient=gradient, information=information)
+
+    def _values(self, model: Model, rows: Rows, terms: tuple) -> Totals:
+        """The sums of a block that no column takes part in."""
+        eta, nll, _, _ = terms
+        zero = jnp.zeros(())
+        pearson = (zero, zero) if model.family.dispersion_known else pearson_terms(model, eta, rows)
+        return Totals(total(nll), total(jnp.abs(nll)), None, None, *pearson)
 
     def finish(self, model: Model, value: Totals) -> Totals:
         layout = model.layout

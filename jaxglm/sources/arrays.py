@@ -155,10 +155,16 @@ class ArraySource(Source):
             whole = taken(self._host, places)
         else:
             starts = np.cumsum([0, *self._counts])
-            parts = []
-            for rows, start, stop in zip(self._chunks, starts[:-1], starts[1:], strict=True):
-                wanted = places[slice(*np.searchsorted(places, (start, stop)))] - start
-                parts.append(taken(rows, wanted))
+            spans = list(zip(self._chunks, starts[:-1], starts[1:], strict=True))
+
+            def of_chunks(first: int, last: int) -> list[Rows]:
+                some = spans[first:last]
+                return [taken(rows, places[slice(*np.searchsorted(places, (a, b)))] - a) for rows, a, b in some]
+
+            # They are far apart in memory, which one thread alone would wait for.
+            edges = np.linspace(0, len(spans), min(threads(), len(spans)) + 1).astype(int)
+            jobs = [partial(of_chunks, a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+            parts = [part for found in in_threads(jobs) for part in found]
             whole = jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
         return ArraySource([to_device(pad(whole, bucket(len(places))))], [len(places)], repeats=self.repeats)
 
@@ -234,14 +240,17 @@ def _cut_up(rows: Rows, size: int, in_place: bool) -> list[Rows]:
     chunks, ones, on_cpu = [], None, jax.default_backend() == "cpu"
     for start in range(0, len(rows.y), size):
         stop = min(start + size, len(rows.y))
-        whole = stop - start == size
+        whole, part = stop - start == size, cut(rows, start, stop)
+        shares = ones is not None and whole and rows.freq.strides == (0,)
+        if shares and on_cpu:
+            part = part._replace(freq=())
         if not on_cpu:
             made = place(rows, start, stop, size)
         elif in_place:
-            made = _in_place(cut(rows, start, stop), size)
+            made = _in_place(part, size)
         else:
-            made = stored(pad(cut(rows, start, stop), size))
-        if ones is not None and whole and rows.freq.strides == (0,):
+            made = stored(pad(part, size))
+        if shares:
             made = made._replace(freq=ones)
         elif whole:
             ones = made.freq

@@ -40,7 +40,7 @@ def taken(rows: Any, at: np.ndarray) -> Any:
 
     def take(a):
         if not precision.resident(a):
-            return on_host(a)[at]
+            return np.take(on_host(a), at, axis=0)
         # Filled up to a length that others have, too.
         return np.asarray(_taken(a, np.resize(at, bucket(len(at)))))[: len(at)]
 

@@ -35,6 +35,8 @@ Z = rng.normal(size=M)
 F, G, H = rng.integers(0, 4, M), rng.integers(0, 3, M), rng.integers(0, 2, M)
 #: Three panels of X'WX, the last of them narrow.
 WIDE = rng.normal(size=(M, 2 * dense_module.PANEL["cpu"] + 5))
+#: Enough columns that a CPU turns them.
+NINE = rng.normal(size=(M, 9))
 #: A level that no row has, so that empty segments are met.
 F[F == 2] = 3
 TREATMENT = np.array([-1, 0, 1, 2], np.int32)
@@ -65,6 +67,12 @@ def table():
         "paired": (Paired(3), (tuple(NUMBERS.T), tuple(Paired.products(NUMBERS.T))), NUMBERS),
         "twofold": (Twofold(3), (NUMBERS.T, NUMBERS), NUMBERS),
         "whole numbers": (Columns(2), (F, G > 0), np.column_stack([F, G > 0]).astype(float)),
+        "several": (Dense(9), NINE, NINE),
+        "before a constant": (
+            Split((Dense(9), Constant()), (tuple(range(9)), (9,))),
+            (NINE, ()),
+            np.column_stack([NINE, np.ones(M)]),
+        ),
         "wide": (Dense(WIDE.shape[1]), WIDE, WIDE),
         "no columns": (Dense(0), NUMBERS[:, :0], NUMBERS[:, :0]),
         "standardized": (Standardized(Dense(3), CENTER, SCALE), NUMBERS, CENTER + SCALE * NUMBERS),
@@ -118,7 +126,12 @@ def test_operations_equal_those_of_the_dense_twin(name):
     @jax.jit
     def operate(design, x, w, codes):
         layout = Layout((design,))
+        curvature, score = w[:, None, None], SIGNED[:, None]
+        none = jax.tree.map(jnp.zeros_like, (layout.gradient_sums((x,), score), layout.gram_sums((x,), curvature)))
+        slopes, products = layout.add_sums(*none, (x,), score, curvature)
         return {
+            "gradient beside gram": layout.gradient_of(slopes),
+            "gram beside gradient": layout.gram_of(products),
             "columns": design.columns(x, M),
             "dot": jnp.broadcast_to(design.dot(x, b) if p else 0.0, (M,)),
             "gradient": layout.gradient((x,), SIGNED[:, None]),
@@ -135,6 +148,8 @@ def test_operations_equal_those_of_the_dense_twin(name):
         "dot": twin @ b,
         "gradient": twin.T @ SIGNED,
         "gram": twin.T @ (WEIGHTS[:, None] * twin),
+        "gradient beside gram": twin.T @ SIGNED,
+        "gram beside gradient": twin.T @ (WEIGHTS[:, None] * twin),
         "gram of signed weights": twin.T @ (SIGNED[:, None] * twin),
     }
     for operation, value in want.items():
@@ -242,13 +257,19 @@ def test_a_layout_of_two_predictors(offset):
 
     @jax.jit
     def operate(layout, x, theta, shift, score, curvature):
+        none = jax.tree.map(jnp.zeros_like, (layout.gradient_sums(x, score), layout.gram_sums(x, curvature)))
+        slopes, products = layout.add_sums(*none, x, score, curvature)
         return (
             layout.eta(x, theta, shift, M), layout.gradient(x, score), layout.gram(x, curvature), layout.columns(x, M),
+            layout.gradient_of(slopes), layout.gram_of(products),
         )  # fmt: skip
 
     with precision.scope():
-        eta, gradient, gram, columns = operate(*jax.tree.map(jnp.asarray, (layout, x, theta, shift, score, curvature)))
+        made = operate(*jax.tree.map(jnp.asarray, (layout, x, theta, shift, score, curvature)))
+    eta, gradient, gram, columns, slopes, products = made
     close(eta, dense @ theta + (shift if offset else 0.0))
     close(gradient, np.einsum("mkp,mk->p", dense, score))
     close(gram, np.einsum("mkp,mkl,mlq->pq", dense, curvature, dense))
+    close(slopes, gradient)
+    close(products, gram)
     close(columns, dense)

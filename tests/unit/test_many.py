@@ -129,11 +129,18 @@ def test_tests_are_those_of_r(name):
 def test_candidates_of_any_type():
     y = Y[:, 0]
     genes = rng.integers(0, 3, (N, 30)).astype(np.int8)
+    genes[:, 7] = 1
     found = jg.fit_candidates(y, X, genes, "poisson")
+    assert list(found.index[found["status"] == "ALIASED"]) == [7]
     frame = pd.DataFrame(genes.astype(np.float32), columns=[f"s{j}" for j in range(30)])
     again = jg.fit_candidates(y, X, frame, "poisson")
     np.testing.assert_allclose(again["statistic"], found["statistic"], rtol=1e-12)
     assert again.index.equals(frame.columns) and list(found.index) == list(range(30))
+    spoiled = genes.astype(float)
+    spoiled[3, 4] = np.inf
+    judged = jg.fit_candidates(y, X, spoiled, "poisson")
+    assert judged.loc[4, "status"] == "UNUSABLE"
+    np.testing.assert_allclose(judged["statistic"].drop(4), found["statistic"].drop(4), rtol=1e-12)
 
 
 def test_mistakes_with_candidates():
