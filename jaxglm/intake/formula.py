@@ -159,7 +159,7 @@ class FormulaIntake(Learned):
         return assemble(x, y, extra, offsets, self.family)
 
     def take(self, data: Any, whole: bool = False) -> Taken:
-        """Rows of one frame, by what was learned; `whole` if these very rows were taken before, none of them left out."""
+        """Rows of one frame, by what was learned; `whole` if these were taken before and none left out."""
         table = read(data)
         extra = self.beside.vectors(table)
         mask = present(extra)
