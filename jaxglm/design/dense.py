@@ -21,6 +21,8 @@ _PANEL_ELSEWHERE = 1024
 _TURNED = 8
 #: Most numeric columns that stay apart.
 MOST_APART = 64
+#: Columns that are laid together at a time on a CPU: its compiler asks of each value which of them it is of.
+_TOGETHER = 4
 #: Panels of the widest designs, so that the number of products stays small.
 _MOST_PANELS = 20
 
@@ -136,22 +138,22 @@ class Columns(Element):
         return Standardized(self, np.array(centers), np.array(scales))
 
     def columns(self, x: Rows, m: int) -> jax.Array:
-        return jnp.stack(x).astype(float).T
+        return _upright(x).astype(float).T
 
     def terms(self, x: Rows, b: jax.Array, dtype: Any) -> list[jax.Array]:
-        return [matmul(b.astype(dtype), jnp.stack(x).astype(dtype))]
+        return [matmul(b.astype(dtype), _upright(x).astype(dtype))]
 
     def tdot_sums(self, x: Rows, r: jax.Array) -> jax.Array:
-        return matmul(jnp.stack(x).astype(r.dtype), r).astype(float)
+        return matmul(_upright(x).astype(r.dtype), r).astype(float)
 
     def tally(self, x: Rows, w: jax.Array, codes: jax.Array, n_codes: int) -> jax.Array:
-        return by_code((w.astype(float) * jnp.stack(x)).T, codes, n_codes)
+        return by_code((w.astype(float) * _upright(x)).T, codes, n_codes)
 
     def cross_sums(self, x: Rows, other: Element, xo: Rows, w: jax.Array) -> jax.Array:
-        return other.tdot_sums(xo, (w.astype(float) * jnp.stack(x)).T).T
+        return other.tdot_sums(xo, (w.astype(float) * _upright(x)).T).T
 
     def gram_sums(self, x: Rows, w: jax.Array) -> jax.Array:
-        upright = jnp.stack(x).astype(w.dtype)
+        upright = _upright(x).astype(w.dtype)
         return matmul(w * upright, upright.T).astype(float)
 
     def gram(self, sums: jax.Array) -> jax.Array:
@@ -241,6 +243,18 @@ class Paired(_Accompanied):
         place = np.empty((self.width, self.width), int)
         place[first, second] = place[second, first] = np.arange(len(first))
         return sums[place]
+
+
+def _upright(x: Rows) -> jax.Array:
+    """Columns row upon row, (p, m)."""
+    if jax.default_backend() != "cpu":
+        return jnp.stack(x)
+    parts = [column[None] for column in x]
+    while len(parts) > 1:
+        some = [jnp.concatenate(parts[i : i + _TOGETHER]) for i in range(0, len(parts), _TOGETHER)]
+        # Held apart, or they were made as one again.
+        parts = some if len(some) == 1 else list(jax.lax.optimization_barrier(some))
+    return parts[0]
 
 
 def numbers(width: int) -> Columns | Dense:

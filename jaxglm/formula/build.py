@@ -103,6 +103,7 @@ def build(
     extra: Mapping[str, np.ndarray] | None = None,
     rows: np.ndarray | None = None,
     allow_empty: bool = False,
+    whole: bool = False,
 ) -> Built:
     """The rows of `table` under a spec.
 
@@ -123,6 +124,8 @@ def build(
         Rows to consider; others are left out without being counted as missing.
     allow_empty : bool
         Whether no row at all is fine, as in a piece of a stream.
+    whole : bool
+        Whether these very rows were built before and nothing was missing in them, so that values are not looked at.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def build(
     lenient = unseen == "nan"
     if unseen not in ("raise", "nan"):
         raise InputError(f"unseen must be 'raise' or 'nan', but is {unseen!r}.")
-    evaluated = evaluate_all(spec, table, response=response, lenient=lenient)
+    evaluated = evaluate_all(spec, table, response=response, lenient=lenient, whole=whole)
     return assemble(
         spec,
         table,
@@ -165,7 +168,9 @@ class EvaluatedParts:
         return (*self.response, *self.factors, *self.offsets)
 
 
-def evaluate_all(spec: FormulaSpec, table: Table, *, response: bool, lenient: bool) -> EvaluatedParts:
+def evaluate_all(
+    spec: FormulaSpec, table: Table, *, response: bool, lenient: bool, whole: bool = False
+) -> EvaluatedParts:
     """Evaluate what the spec needs, with the state that it learned."""
     side = spec.response if response else None
     wanted = spec.variables + (spec.response_variables if side else ())
@@ -175,7 +180,7 @@ def evaluate_all(spec: FormulaSpec, table: Table, *, response: bool, lenient: bo
             f"the data has no column {absent[0]!r}, which the formula {spec.text!r} needs."
             + near(absent[0], table.columns)
         )
-    known = {"functions": spec.functions, "lenient": lenient}
+    known = {"functions": spec.functions, "lenient": lenient, "whole": whole}
 
     def run(item: Any) -> Evaluated:
         return evaluate(item.expr, table, state=item.state, variables=item.variables, **known)

@@ -78,6 +78,7 @@ def evaluate(
     state: State | None = None,
     variables: tuple[str, ...] | None = None,
     lenient: bool = False,
+    whole: bool = False,
 ) -> Evaluated:
     """Evaluate a factor.
 
@@ -93,6 +94,8 @@ def evaluate(
         Which names are columns, where that was settled before.
     lenient : bool
         Whether values outside of what was learned give nan instead of an error.
+    whole : bool
+        Whether it is known that no value is missing or invalid, so that none is looked at.
 
     Raises
     ------
@@ -112,7 +115,7 @@ def evaluate(
     if rows != table.n_rows:
         found = describe(value) if rows is None else f"{rows} rows"
         raise FormulaError(f"{expr.name!r} must give one value for each of the {table.n_rows} rows but gives {found}.")
-    missing, invalid = _gaps(value, table, used, tree, lenient)
+    missing, invalid = (None, None) if whole else _gaps(value, table, used, tree, lenient)
     return Evaluated(expr, value, learned, used, missing, invalid)
 
 

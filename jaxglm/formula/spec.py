@@ -211,6 +211,7 @@ class FormulaSpec:
         extra: Mapping[str, np.ndarray] | None = None,
         rows: np.ndarray | None = None,
         allow_empty: bool = False,
+        whole: bool = False,
     ) -> Built:
         """The rows of `table`; see :func:`jaxglm.formula.build.build`."""
         from jaxglm.formula.build import build
@@ -224,6 +225,7 @@ class FormulaSpec:
             extra=extra,
             rows=rows,
             allow_empty=allow_empty,
+            whole=whole,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -208,6 +208,8 @@ def from_arrow(array: Any, what: str) -> Column:
     import pyarrow.compute as pc
 
     if isinstance(array, pa.Array):
+        if pa.types.is_floating(array.type) or pa.types.is_integer(array.type):
+            return Numeric(array.to_numpy(zero_copy_only=False), integer=pa.types.is_integer(array.type))
         array = pa.chunked_array([array])
     if not isinstance(array, pa.ChunkedArray):
         raise InputTypeError(f"{what} must be one column, but is a pyarrow {type(array).__name__}.")

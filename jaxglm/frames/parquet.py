@@ -99,6 +99,7 @@ def scan_dataset(dataset: Any) -> Scan:
 class ParquetScan(Scan):
     """Row groups of Parquet files."""
 
+    settled = True
     #: Whether nothing else reads at the same time, so that columns are decoded by threads of Arrow's.
     _alone = True
 
@@ -217,6 +218,8 @@ class ParquetScan(Scan):
             for batch, first in self._batches(file, [g for _, g in units], wanted, size):
                 origin = Origin(file.place, first, None, file.group)
                 yield self._finished(batch, file, origin, first)
+                # A batch that is held while the next one is read keeps it from coming into the same memory.
+                del batch
 
     def _finished(self, batch: Any, file: File, origin: Origin, first: int) -> tuple[Any, Origin]:
         """The batch with the keys of its folder, and its rows of the filter."""
@@ -248,6 +251,7 @@ class ParquetScan(Scan):
                     for batch in batches:
                         yield batch, row
                         row += batch.num_rows
+                        del batch
         except arrow_errors() as error:
             raise self._damaged(file, groups, wanted, error) from error
 

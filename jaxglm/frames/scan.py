@@ -29,10 +29,13 @@ class Scan(ABC):
         The columns that it gives; None where only reading tells.
     n_rows : int or None
         Its rows, where they are known without reading.
+    settled : bool
+        Whether reading fails where the rows are not what they were when the scan was made.
     """
 
     names: tuple[str, ...] | None = None
     n_rows: int | None = None
+    settled: bool = False
 
     @abstractmethod
     def read(self) -> Iterator[tuple[Any, Origin]]:
@@ -80,6 +83,8 @@ class Scan(ABC):
             with naming(origin):
                 table = read(frame)
             yield replace(table, index=origin)
+            # Not held while the next frame is read, which then comes into the same memory.
+            del frame, table
 
     def __repr__(self) -> str:
         rows = "" if self.n_rows is None else f", {self.n_rows:,} rows"

@@ -158,15 +158,15 @@ class FormulaIntake(Learned):
         offsets = [mean_offset, *(built.offset for built in builts[1:]), *[None] * constants]
         return assemble(x, y, extra, offsets, self.family)
 
-    def take(self, data: Any) -> Taken:
-        """Rows of one frame, by what was learned."""
+    def take(self, data: Any, whole: bool = False) -> Taken:
+        """Rows of one frame, by what was learned; `whole` if these were taken before and none left out."""
         table = read(data)
         extra = self.beside.vectors(table)
         mask = present(extra)
         if mask is not None:
             table, extra = table.take(mask), {name: v[mask] for name, v in extra.items()}
-        builts = grammar.build_several(self.specs, table, missing=self.missing, extra=extra, allow_empty=True)
-        taken = self.keep(self._taken(builts))
+        options = {"missing": self.missing, "extra": extra, "allow_empty": True, "whole": whole}
+        taken = self.keep(self._taken(grammar.build_several(self.specs, table, **options), whole))
         if mask is None:
             return taken
         weighted = np.flatnonzero(mask)
@@ -222,7 +222,7 @@ class FormulaIntake(Learned):
 
         return codes_of(read_column, value, what, hosts)
 
-    def _taken(self, builts) -> Taken:
+    def _taken(self, builts, whole: bool = False) -> Taken:
         built = builts[0]
         extra = dict(built.extra or {})
         keep = built.keep
@@ -240,7 +240,7 @@ class FormulaIntake(Learned):
             y = self.encoder.numbers(_column(built.response))
             if "trials" in extra:
                 response.check_trials(y, extra["trials"], draft.name_row)
-        remarks = response.data_notes(y, extra.get("trials"), self.family)
+        remarks = () if whole else response.data_notes(y, extra.get("trials"), self.family)
         tally = Tally(built.n_dropped, dict(built.dropped_by), remarks=remarks)
         taken = Taken(self._rows(builts, y, extra, built.offset), built.index, positions, tally=tally)
         if built.response.kind == "counts" and not extra["trials"].all():

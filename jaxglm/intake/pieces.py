@@ -55,12 +55,20 @@ class Pieces:
     def _taken(self, tables: Iterator[Table], counted: Callable[[Tally, int, int], None]) -> Iterator[Taken]:
         """The pieces of some tables; at their end `counted` is told what was left out, and rows read and used."""
         tally, read, used = Tally(), 0, 0
+        whole = self._whole
         for table in tables:
             with naming(table.index):
-                taken = self.intake.take(table)
+                taken = self.intake.take(table, whole)
             tally, read, used = tally + taken.tally, read + table.n_rows, used + len(taken.rows.y)
             yield taken
-        counted(tally, read, used)
+            # Nothing of a piece is kept while the next one is read, which then comes into the same memory.
+            del table, taken
+        counted(self._tally if whole else tally, read, used)
+
+    @property
+    def _whole(self) -> bool:
+        """Whether a pass has left nothing out, and rows that have changed since would be an error."""
+        return self.intake.frames.settled and self._tally is not None and not self._tally.left_out
 
     def _counted(self, tally: Tally, read: int, used: int) -> None:
         """Keep what a pass has counted, if it is what the first one did."""
@@ -123,4 +131,7 @@ class Pieces:
 
 
 def _rows(taken: Iterator[Taken]) -> Iterator[Rows]:
-    return (piece.rows for piece in taken if len(piece.rows.y))
+    for piece in taken:
+        if len(piece.rows.y):
+            yield piece.rows
+        del piece

@@ -47,6 +47,11 @@ class Tally:
         )
 
     @property
+    def left_out(self) -> int:
+        """How many rows were left out."""
+        return self.missing + self.weightless + self.untried
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the summary says of it."""
         found = []

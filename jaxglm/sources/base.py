@@ -297,6 +297,7 @@ def add_chunks(
         if wait == "each":
             jax.block_until_ready(total)
         done(count)
+        del rows
     return jax.block_until_ready(total) if wait == "end" else total
 
 

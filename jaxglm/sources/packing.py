@@ -92,6 +92,8 @@ class Packer:
             yield chunk.rows, chunk.count
             for k, buffer in chunk.buffers.items():
                 self._free[k].append(buffer)
+            # What lies in the memory of a block lets it go, so that the next one comes into the same.
+            del chunk
 
     def _buffer(self, k: int, leaf: np.ndarray) -> np.ndarray:
         """Memory for a chunk of a leaf."""

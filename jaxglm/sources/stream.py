@@ -87,6 +87,7 @@ class StreamSource(Source):
             for change in self._changes:
                 chunk = chunk._replace(rows=change(chunk.rows, start, stop))
             yield chunk
+            del chunk
             start = stop
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:

@@ -1,10 +1,12 @@
 """Data in pieces: files, queries and callables give what the frame in memory gives, and fail with a name."""
 
 import sys
+import weakref
 from functools import cache
 from pathlib import Path
 
 import duckdb
+import jax
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -14,10 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import jaxglm as jg
+from jaxglm.formula import evaluate
 from jaxglm.frames.parquet import ParquetScan
 from jaxglm.frames.scan import as_scan
 from jaxglm.intake import Beside, FormulaIntake
 from jaxglm.sources import base, stream
+from jaxglm.sources.packing import Packer
 
 #: Sums over the same rows in another order.
 SAME = 1e-10
@@ -215,6 +219,43 @@ def test_arrow_columns_are_not_copied(tmp_path):
     (first, *_) = jg.scan_parquet(write(tmp_path)).tables()
     column = first["t"].values
     assert not column.flags.owndata and not column.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("kind", "gaps", "every"), [("folder", False, False), ("folder", True, True), ("callable", False, True)]
+)
+def test_values_are_looked_at_again_only_where_it_may_matter(kind, gaps, every, tmp_path, monkeypatch):
+    """Files in which nothing was missing cannot change unseen; of others every pass looks at all values."""
+    looked, plain = [], evaluate._surely_finite
+    monkeypatch.setattr(evaluate, "_surely_finite", lambda values: looked.append(len(values)) or plain(values))
+    data = frame().assign(y=lambda d: d["y"] + 0.5)
+    data = data if gaps else data.dropna().reset_index(drop=True)
+    found = jg.glm("y ~ x + log(t)", write(tmp_path, data) if kind == "folder" else lambda: iter([data]), "poisson")
+    # What a callable gives is read once more, to learn from it.
+    n_passes = sum(found.n_passes.values()) + (kind == "callable")
+    assert n_passes > 2 and sum(looked) == 3 * len(data) * (n_passes if every else 1)
+    want = jg.glm("y ~ x + log(t)", data, "poisson")
+    agree(found, want)
+    assert found.labels.notes == want.labels.notes and any("fractions" in note for note in found.labels.notes)
+
+
+def test_a_piece_is_let_go_before_the_next_one_is_read(tmp_path, monkeypatch):
+    """Memory is then that of one piece, and the same for each."""
+    kept, plain = [], FormulaIntake.take
+
+    def take(self, table, *whole):
+        assert not [what for what in kept if what() is not None]
+        taken = plain(self, table, *whole)
+        kept.extend(weakref.ref(what) for what in (table, table["x"], taken, *jax.tree.leaves(taken.rows.x)))
+        return taken
+
+    scan = jg.scan_parquet(write(tmp_path))
+    intake, pieces = FormulaIntake.learn_stream("y ~ x + t", scan, jg.Poisson(), Beside(), "drop", None)
+    monkeypatch.setattr(FormulaIntake, "take", take)
+    packer, n_rows = Packer(16, placed=False), 0
+    for _, count in packer.given_back(packer.chunks(pieces.blocks())):
+        n_rows += count
+    assert n_rows == pieces.n_rows and len(kept) >= 3 * 5
 
 
 # -- what can go wrong -------------------------------------------------------------------------------------------
