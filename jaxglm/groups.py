@@ -100,7 +100,7 @@ _NO_FITS = Diagonals(np.zeros((0, 1)), np.zeros((0, 1)), np.zeros(0), np.zeros(0
 
 
 class Queue:
-    """Jobs dealt out to one thread a core; an interrupt lets those that run end and drops the others."""
+    """Jobs dealt out to a few threads; an interrupt lets those that run end and drops the others."""
 
     def __init__(self, report: Callable[[int], None]):
         self.report, self.stopped = report, False
@@ -124,7 +124,8 @@ class Queue:
         def here(count):
             self.report(count + sum(done.pop() for _ in range(len(done))))
 
-        workers = min(threads(), max(len(jobs), 1))
+        # One more than cores, since they wait for each other's interpreter; elsewhere a tile takes much memory.
+        workers = min(threads() + (jax.default_backend() == "cpu"), max(len(jobs), 1))
         in_threads([partial(work, here), *[partial(work, done.append)] * (workers - 1)])
         here(0)
 
@@ -158,8 +159,7 @@ def _take(alone: list[int], still: list[np.ndarray], members: np.ndarray, found:
 
 
 def _task(work: Work, patience: Patience) -> Task:
-    options = work.options
-    family = work.model.family
+    options, family = work.options, work.model.family
     known = family.dispersion_known or not family.has("logpdf")
     closed = known or family.llf_from_deviance(1.0, 1.0, 0.0) is not None
     return Task(
