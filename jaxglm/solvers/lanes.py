@@ -4,10 +4,11 @@ What a lane does between its points is the step of a lone solve (:mod:`jaxglm.so
 :mod:`jaxglm.solvers.batch`, whose lanes have few rows of their own and a loop on the device. Here the host drives, so
 that the rows may lie anywhere, and lanes that have ended leave at once.
 
-A tile of as many lanes over one X was measured instead (logit, two cores), beside ``drop1`` and profile limits. With
-500 rows and 5 columns a repeated call takes 2 ms, and 28 and 37 ms here; the first one 0.7 to 4 s for a program of its
-own, and 0.2 and 0.1 s here. With 1e5 rows and 20 columns a repeated call takes 1.0 and 1.8 s, and 1.2 and 1.4 s here,
-the first 4 and 5 s, and 3 and 1 s here. So a tile would pay only after dozens of calls with one shape of small data.
+A tile of as many lanes over one X, each a plain fit without the search for a limit, was measured beside ``drop1`` and
+profile limits (logit, two cores). With 500 rows and 5 columns a repeated call of it takes 2 ms, and 28 and 37 ms here;
+the first one 0.7 to 4 s for a program of its own, and 0.2 and 0.1 s here. With 1e5 rows and 20 columns a repeated call
+takes 1.0 and 1.8 s, and 1.2 and 1.4 s here, the first 4 and 5 s, and 3 and 1 s here. So tiles would pay only after
+dozens of calls with one shape of small data.
 """
 
 from __future__ import annotations
