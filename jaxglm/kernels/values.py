@@ -82,7 +82,7 @@ class Predictions(RowMap):
 
 @dataclass(frozen=True)
 class Residuals(RowMap):
-    """Residuals of R's kinds at theta, each (m,), "eta" (m, K) and "mean" (m,); only those that are named are computed."""
+    """What is named of R's residuals at theta and of the "mean", each (m,), and the predictors "eta", (m, K)."""
 
     kinds: tuple[str, ...] = ("response", "pearson", "deviance", "working")
 
