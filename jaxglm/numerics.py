@@ -8,6 +8,7 @@ where the true value is 4e-18. Third and higher derivatives are automatic.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -203,6 +204,8 @@ _NEAR_ZERO = 0.5
 _SERIES = tuple(1.0 / (2 * k + 1) for k in range(13, 0, -1))
 
 
+# Jitted inside of what is jitted: it is traced once, not for every place and derivative that uses it.
+@jax.jit
 def _log1p_parts(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """L = log(1 + x) / x, 1 - L and L - 1 / (1 + x), each with its own digits near x = 0; x >= 0."""
     near = x < _NEAR_ZERO
@@ -225,6 +228,7 @@ _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 /
 _SHIFT = 8
 
 
+@partial(jax.jit, static_argnums=1)
 def _stirling(v: jax.Array, order: int) -> jax.Array:
     """(v d/dv)^order of log gamma(z) - (z - 1/2) log z + z - log(2 pi) / 2 for v = 1 / z."""
     total = jnp.zeros_like(v)

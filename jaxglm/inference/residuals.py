@@ -7,15 +7,16 @@ import numpy as np
 from jaxglm import precision
 from jaxglm.errors import InputError, NotAvailableError, near, no_rows
 from jaxglm.fitted import Fit
-from jaxglm.inference.predict import values
-from jaxglm.kernels import Predictors, Residuals, Rows
-from jaxglm.sources import Source
+from jaxglm.kernels import Residuals, Rows
+from jaxglm.sources import FEW_ROWS, Source
 
 #: What each kind of residual needs of the family.
 KINDS = {
     "response": ("mean",), "pearson": ("mean", "variance"), "deviance": ("mean", "unit_deviance"),
     "working": ("mean",), "anscombe": ("mean", "variance"), "quantile": ("cdf",),
 }  # fmt: skip
+#: What one program makes of few rows; the others need programs of their own.
+_TOGETHER = {"eta": (), "mean": ("mean",)} | {kind: KINDS[kind] for kind in Residuals().kinds}
 _WORDS = {
     "mean": "the mean", "variance": "the variance", "unit_deviance": "a deviance",
     "cdf": "a distribution function", "sample": "a distribution to draw from",
@@ -90,7 +91,16 @@ def residuals(fit: Fit, kind: str = "deviance", seed: int = 0) -> np.ndarray:
         if kind == "quantile":
             rows, phi = as_draws(fit, source)
             return _quantile(rows.map_rows(Tails(), fit.model, (fit.coefficients, phi)), seed)
-        return source.map_rows(Residuals((kind,)), fit.model, fit.coefficients)[kind]
+    return _figure(fit, source, kind)
+
+
+def _figure(fit: Fit, source: Source, name: str) -> np.ndarray:
+    """One figure of each row; of few rows all that there are, since to compile a program for each takes longer."""
+    names = (name,)
+    if source.n_rows <= FEW_ROWS:
+        names = tuple(other for other, needs in _TOGETHER.items() if all(map(fit.model.family.has, needs)))
+    with precision.scope():
+        return source.map_rows(Residuals(names), fit.model, fit.coefficients)[name]
 
 
 def _quantile(tails: np.ndarray, seed: int) -> np.ndarray:
@@ -106,13 +116,10 @@ def _quantile(tails: np.ndarray, seed: int) -> np.ndarray:
 
 def linear_predictor(fit: Fit) -> np.ndarray:
     """eta of every fitted row, offset included, (n, K)."""
-    source = own_rows(fit, "the linear predictor")
-    with precision.scope():
-        return source.map_rows(Predictors(), fit.model, fit.coefficients)
+    return _figure(fit, own_rows(fit, "the linear predictor"), "eta")
 
 
 def fitted(fit: Fit) -> np.ndarray:
     """Mean of every fitted row on the response scale, (n,)."""
     require(fit, "mean", "fittedvalues")
-    source = own_rows(fit, "fitted values")
-    return values(fit, source)["mean"]
+    return _figure(fit, own_rows(fit, "fitted values"), "mean")

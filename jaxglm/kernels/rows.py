@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -39,33 +40,44 @@ def row_terms(
     hand-written derivatives. Rows whose mean is invalid get an infinite value.
     """
 
-    def expected(y, eta, aux):
-        return (family.scoring if scoring else family.expected)(y, eta, aux)
-
-    mixed = not family.is_canonical and family.has_expected
-
-    def several(y, eta, aux):
-        def score_of(eta):
-            nll, score = jax.value_and_grad(family.nll, argnums=1)(y, eta, aux)
-            return score, (nll, score)
-
-        # One sweep for all three: each more would be traced and compiled anew.
-        seen, (nll, score) = jax.jacfwd(score_of, has_aux=True)(eta)
-        curvature = jnp.where(observed, seen, expected(y, eta, aux)) if mixed else seen
-        return RowTerms(jnp.where(family.valid(eta), nll, jnp.inf), score, curvature)
-
-    def single(y, eta, aux):
-        """The same numbers as scalars: a last axis of one entry would keep loops over rows from being vectorized."""
-
-        def score_of(eta):
-            nll, score = jax.value_and_grad(lambda e: family.nll(y, e[None], aux))(eta)
-            return score, (nll, score)
-
-        _, seen, (nll, score) = jax.jvp(score_of, (eta,), (jnp.ones_like(eta),), has_aux=True)
-        curvature = jnp.where(observed, seen, expected(y, eta[None], aux)[0, 0]) if mixed else seen
-        return RowTerms(jnp.where(family.valid(eta[None]), nll, jnp.inf), score, curvature)
-
     if eta.shape[1] > 1:
-        return jax.vmap(several)(y, eta, aux)
-    nll, score, curvature = jax.vmap(single)(y, eta[:, 0], aux)
+        return jax.vmap(lambda y, eta, aux: _several(family, y, eta, aux, observed, scoring))(y, eta, aux)
+    nll, score, curvature = jax.vmap(lambda y, eta, aux: _single(family, y, eta, aux, observed, scoring))(
+        y, eta[:, 0], aux
+    )
     return RowTerms(nll, score[:, None], curvature[:, None, None])
+
+
+def _curvature(family: Family, y, eta, aux: dict, seen: jax.Array, observed, scoring: bool) -> jax.Array:
+    """The observed curvature or the other one, (K, K)."""
+    if family.is_canonical or not family.has_expected:
+        return seen
+    return jnp.where(observed, seen, (family.scoring if scoring else family.expected)(y, eta, aux))
+
+
+# Jitted inside of what is jitted, so that all kernels share one trace of the derivatives of a row.
+@partial(jax.jit, static_argnums=5)
+def _several(family: Family, y, eta, aux: dict, observed, scoring: bool) -> RowTerms:
+    """Terms of one row."""
+
+    def score_of(eta):
+        nll, score = jax.value_and_grad(family.nll, argnums=1)(y, eta, aux)
+        return score, (nll, score)
+
+    # One sweep for all three: each more would be traced and compiled anew.
+    seen, (nll, score) = jax.jacfwd(score_of, has_aux=True)(eta)
+    curvature = _curvature(family, y, eta, aux, seen, observed, scoring)
+    return RowTerms(jnp.where(family.valid(eta), nll, jnp.inf), score, curvature)
+
+
+@partial(jax.jit, static_argnums=5)
+def _single(family: Family, y, eta, aux: dict, observed, scoring: bool) -> RowTerms:
+    """The same numbers as scalars: a last axis of one entry would keep loops over rows from being vectorized."""
+
+    def score_of(eta):
+        nll, score = jax.value_and_grad(lambda e: family.nll(y, e[None], aux))(eta)
+        return score, (nll, score)
+
+    _, seen, (nll, score) = jax.jvp(score_of, (eta,), (jnp.ones_like(eta),), has_aux=True)
+    curvature = _curvature(family, y, eta[None], aux, seen[None, None], observed, scoring)[0, 0]
+    return RowTerms(jnp.where(family.valid(eta[None]), nll, jnp.inf), score, curvature)

@@ -82,13 +82,15 @@ class Predictions(RowMap):
 
 @dataclass(frozen=True)
 class Residuals(RowMap):
-    """Residuals of R's kinds at theta, each (m,); only those that are named are computed."""
+    """What is named of R's residuals at theta and of the "mean", each (m,), and the predictors "eta", (m, K)."""
 
     kinds: tuple[str, ...] = ("response", "pearson", "deviance", "working")
 
     def map(self, model: Model, point: jax.Array, rows: Rows) -> dict[str, jax.Array]:
         family = model.family
         eta = model.eta(rows, point)
+        if self.kinds == ("eta",):
+            return {"eta": eta}
         mu, slopes = mean_and_slopes(model, eta, rows.aux)
         prior = jnp.ones_like(mu) if rows.prior is None else rows.prior
         response = rows.y - mu
@@ -106,6 +108,8 @@ class Residuals(RowMap):
             "pearson": pearson,
             "deviance": deviance,
             "working": lambda: response / slopes[:, 0],
+            "eta": lambda: eta,
+            "mean": lambda: mu,
         }
         return {kind: makers[kind]() for kind in self.kinds}
 

@@ -16,7 +16,7 @@ from jaxglm.errors import DataWarning, InputError, InputTypeError, NotAvailableE
 from jaxglm.frames import Table, read
 from jaxglm.inference import predict as prediction
 from jaxglm.inference.forecast import forecast
-from jaxglm.inference.residuals import own_rows
+from jaxglm.inference.residuals import fitted, linear_predictor, own_rows
 from jaxglm.intake import Beside
 from jaxglm.results.prediction import PredictionResults
 from jaxglm.sources import ArraySource, Source
@@ -102,8 +102,11 @@ def get_prediction(
 def predict(res: Results, newdata: Any, which: str, offset: Any, exposure: Any, unseen: str) -> pd.Series:
     """See :meth:`jaxglm.results.results.Results.predict`."""
     source, index, bad = rows_of(res, newdata, which, offset, exposure, unseen)
-    key = "mean" if which == "mean" else "eta"
-    values = np.zeros(0) if source is None else prediction.values(res.fit, source, predictor_of(res, which))[key]
+    key, predictor = "mean" if which == "mean" else "eta", predictor_of(res, which)
+    if newdata is None:
+        values = fitted(res.fit) if which == "mean" else linear_predictor(res.fit)[:, predictor]
+    else:
+        values = np.zeros(0) if source is None else prediction.values(res.fit, source, predictor)[key]
     return pd.Series(
         np.where(bad, np.nan, values),
         index=index,
