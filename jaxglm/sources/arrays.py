@@ -38,6 +38,8 @@ _LEAST_COMBINED = 2**13
 ROWS_OF_A_LEVEL = 160
 #: Rows for each whose response is not 0 from which such rows are rare, and a sample has them all.
 _RARE = 8
+#: Rows of each level that such a sample then has besides, where there are so many.
+_OTHERS_OF_A_LEVEL = 16
 
 
 class ArraySource(Source):
@@ -155,7 +157,7 @@ class ArraySource(Source):
         chosen = self._by_response(n)
         if chosen is None:
             places = _spread(self.n_rows, n)
-            places = np.union1d(places, self._of_rare_levels(places))
+            places = np.union1d(places, self._of_rare_levels(places, ROWS_OF_A_LEVEL))
         else:
             places, freq = chosen
         if self._host is not None:
@@ -187,22 +189,24 @@ class ArraySource(Source):
         rest, told = sum(map(len, found)), sum(map(np.count_nonzero, found))
         if not 0 < told <= min(rest // _RARE, 4 * n):
             return None
-        there = np.concatenate(found)
-        others = np.flatnonzero(~there)
-        count = min(max(n, told), len(others))
-        freq = np.where(there, count / len(others), 1.0)
-        others = others[_spread(len(others), count)]
-        there[others] = True
-        places = np.flatnonzero(there)
-        freq = freq[places]
+        alone = np.concatenate(found)
+        others = np.flatnonzero(~alone)
+        # Neighbors may share a place.
+        kept = np.unique(others[_spread(len(others), min(max(n, told), len(others)))])
+        # No level may seem to have one outcome only; these rows stand for themselves, as the told ones do.
+        alone[self._of_rare_levels(kept, _OTHERS_OF_A_LEVEL)] = True
+        kept = kept[~alone[kept]]
+        share = len(kept) / (len(alone) - np.count_nonzero(alone)) if len(kept) else 1.0
+        places = np.union1d(np.flatnonzero(alone), kept)
+        freq = np.where(alone[places], share, 1.0)
         return places, freq / freq.mean()
 
-    def _of_rare_levels(self, places: np.ndarray) -> np.ndarray:
-        """Places of the first rows of each level that has few among the rows at some places."""
+    def _of_rare_levels(self, places: np.ndarray, least: int) -> np.ndarray:
+        """Places of the first rows of each level that has fewer than `least` among the rows at some places."""
         found = [np.empty(0, np.int64)]
         for codes in self._coded():
-            rare = np.bincount(codes[places], minlength=int(codes.max()) + 1) < ROWS_OF_A_LEVEL
-            found.append(_first_rows(codes, np.where(rare, ROWS_OF_A_LEVEL, 0)))
+            rare = np.bincount(codes[places], minlength=int(codes.max()) + 1) < least
+            found.append(_first_rows(codes, np.where(rare, least, 0)))
         return np.concatenate(found)
 
     def _parts(self) -> list[tuple[Rows, int]]:
