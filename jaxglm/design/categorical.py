@@ -9,6 +9,7 @@ sum, a product of two factors a histogram over pairs of codes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -78,11 +79,8 @@ class Indicator(Coding):
     def contract(self, h: jax.Array) -> jax.Array:
         if namespace(h) is jnp:
             return by_code(h, self._slot, self.width + 1)[: self.width]
-        columns = np.asarray(self.column_of_level)
-        lit = np.flatnonzero(columns >= 0)
-        if len(lit) == self.width and (columns[lit] == np.arange(self.width)).all():
-            run = len(lit) and lit[-1] - lit[0] + 1 == len(lit)
-            return h[lit[0] : lit[-1] + 1] if run else h[lit]
+        if self._lit is not None:
+            return h[self._lit]
         whole = np.zeros((self.width + 1, *h.shape[1:]))
         slot = np.asarray(self._slot)
         if np.bincount(slot, minlength=1)[: self.width].max(initial=0) <= 1:
@@ -91,6 +89,16 @@ class Indicator(Coding):
         else:
             np.add.at(whole, slot, h)
         return whole[: self.width]
+
+    @cached_property
+    def _lit(self) -> slice | np.ndarray | None:
+        """The levels that light the columns, where each column has one level and they are in the same order."""
+        columns = np.asarray(self.column_of_level)
+        lit = np.flatnonzero(columns >= 0)
+        if len(lit) != self.width or (columns[lit] != np.arange(self.width)).any():
+            return None
+        run = len(lit) and lit[-1] - lit[0] + 1 == len(lit)
+        return slice(int(lit[0]), int(lit[-1]) + 1) if run else lit
 
     def gram(self, h: jax.Array) -> jax.Array:
         return namespace(h).diag(self.contract(h))

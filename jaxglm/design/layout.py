@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -133,7 +134,7 @@ class Layout:
                 ready[at] = gram[at[0]][at[1]] + column.reshape(shape)
         return slopes, self.add_gram_sums(gram, x, curvature, ready)
 
-    @property
+    @cached_property
     def _told(self) -> dict[tuple[int, int], tuple[int, int]]:
         """Which sums of a pair of elements another pair tells, by the places of both in the lower triangle.
 
@@ -181,7 +182,7 @@ class Layout:
         if _sorted(elements):
             return whole
         order = _order(elements)
-        return whole[order][:, order]
+        return whole[order[:, None], order]
 
     def own_sums(self, x: Rows, w: jax.Array) -> list:
         """Sums over rows that :meth:`own_of` takes, for weights (m,): one entry an element."""
@@ -226,7 +227,7 @@ class Layout:
         whole = np.concatenate([np.asarray(e.part.spread()) for e in elements])
         return whole if _sorted(elements) else whole[_order(elements)]
 
-    @property
+    @cached_property
     def _elements(self) -> list[_Placed]:
         """Elements of all predictors with the places of their columns among all coefficients."""
         found, start = [], 0

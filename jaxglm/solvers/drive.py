@@ -288,7 +288,7 @@ _advance = jax.jit(newton.advance)
 
 
 def step(state: State, totals: Totals, settings: Settings, *known: Information | np.ndarray) -> State:
-    """The next state, on the host or where the totals are; `known` are a factor and the next direction, or nothing."""
+    """The next state, on the host or where the totals are; `known` are a factor, or it and the next direction."""
     if jax.default_backend() != "cpu":
         return _advance(state, totals, settings, *known)
     # What is not finite is judged, not warned about.

@@ -148,12 +148,10 @@ def _in_blocks(matrix: np.ndarray) -> np.ndarray:
     lower = np.zeros_like(matrix)
     for start in range(0, p, _BLOCK):
         here = slice(start, min(start + _BLOCK, p))
-        rest = np.array(matrix[start:, here])
-        for top in range(start, p, _BLOCK):
-            rows = slice(top, top + _BLOCK)
-            for left in range(0, start, _DEPTH):
-                columns = slice(left, min(left + _DEPTH, start))
-                rest[top - start : top - start + _BLOCK] -= lower[rows, columns] @ lower[here, columns].T
+        rest, left = np.array(matrix[start:, here]), lower[here, :start].T
+        size = _BLOCK * _DEPTH // start if start else p
+        for top in range(start, p, size) if start else ():
+            rest[top - start : top - start + size] -= lower[top : top + size, :start] @ left
         width = here.stop - start
         corner = np.linalg.cholesky(rest[:width])
         lower[here, here] = corner

@@ -188,7 +188,8 @@ def advance(
 ) -> State:
     """The next state, given the totals at :func:`trial`.
 
-    Where normal equations are too ill-conditioned the caller gives the factor and the direction of the next step.
+    A caller who has the factor of the information gives it; where normal equations are too ill-conditioned, the
+    direction of the next step too.
     """
     xp = namespace(state.theta)
     finite = is_finite(totals)
@@ -217,6 +218,7 @@ def _accept(
     ill = direction is not None
     if factor is None:
         factor = Information.from_matrix(totals.information, state.active, state.damping)
+    if direction is None:
         usable = factor.ok & (factor.smallest_pivot > PIVOT_FLOOR)
         direction = xp.where(usable, -factor.solve(gradient), xp.zeros(p, gradient.dtype))
     else:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from jaxglm.design import Columns, Dense
@@ -107,6 +108,8 @@ class Run:
         self.steady: np.ndarray | None = None
         #: How steps are made where a pass gave no Hessian.
         self.secants: Secants | None = None
+        #: The last Hessian, factored, where that is done on the host.
+        self.factor: Information | None = None
         #: How far the steps since the Hessian went, and what share of a distance a step leaves.
         self.reach, self.leaves = 0.0, None
         self.ended = False
@@ -131,7 +134,7 @@ class Run:
         self._take(totals, fresh=True)
         if family.steady and not self.scoring:
             self.steady = np.asarray(totals.information)
-        factor = drive.factor(totals.information, np.ones(p, bool))
+        factor = self._factored()
         pivot = float(np.min(np.diagonal(factor.lower) ** 2)) if factor.ok else 0.0
         self.sample, self.from_start = Sampled(np.zeros(p), True, pivot, facts, factor), True
         self.secants = Secants(factor)
@@ -165,7 +168,7 @@ class Run:
         if int(facts.n_rows) and not int(facts.n_bad_y) and not np.isfinite(float(totals.nll)):
             return None
         self._take(totals, fresh=True)
-        if not sample.whole and self.goes_on and not self._full_rank(totals):
+        if not sample.whole and self.goes_on and not self._full_rank():
             return None
         if family.steady and not rough and not self.scoring:
             self.steady = np.asarray(totals.information)
@@ -245,8 +248,12 @@ class Run:
     def solution(self, facts: Facts) -> drive.Solution:
         """What the last pass ended with."""
         p = len(self.sample.theta)
-        same = self.information is self.steady and self.secants is not None
-        information = self.secants.factor if same else drive.factor(self.information, np.ones(p, bool))
+        if self.information is self.steady and self.secants is not None:
+            information = self.secants.factor
+        elif self.information is self.state.information:
+            information = self._factored()
+        else:
+            information = drive.factor(self.information, np.ones(p, bool))
         return drive.Solution(
             theta=self.trial, expected=information if self.kind == "expected" else None,
             observed=information if self.kind == "observed" else None, rank=rank.full(p), held=np.zeros(p, bool),
@@ -268,7 +275,10 @@ class Run:
         running = before._replace(status=np.asarray(Status.RUNNING, np.int32))
         if fresh or self.model.family.quadratic:
             totals = totals if fresh else totals._replace(information=before.information)
-            self.secants, self.state = None, drive.step(running, totals, self.settings)
+            if fresh and jax.default_backend() == "cpu":
+                self.factor = drive.factor(totals.information, before.active)
+            known = () if self.factor is None else (self.factor,)
+            self.secants, self.state = None, drive.step(running, totals, self.settings, *known)
         else:
             self.state = self._advanced(running, totals._replace(information=before.information))
         since = self.reach + went
@@ -287,10 +297,14 @@ class Run:
     def _advanced(self, state: State, totals: Totals) -> State:
         """The state after a pass for the gradient, by the Hessian of before and what gradients have said since."""
         if self.secants is None:
-            self.secants = Secants(drive.factor(state.information, np.asarray(state.active)))
+            self.secants = Secants(self._factored())
         gradient = np.asarray(totals.gradient)
         self.secants.learn(np.asarray(state.direction), gradient - np.asarray(state.gradient))
         return drive.step(state, totals, self.settings, self.secants.factor, self.secants.direction(gradient))
+
+    def _factored(self) -> Information:
+        """The Hessian of the state."""
+        return self.factor or drive.factor(self.state.information, np.asarray(self.state.active))
 
     def _stale(self, distance: float) -> float:
         """Relative change of standard errors over a distance."""
@@ -303,7 +317,7 @@ class Run:
         rounded = newton.SINGLE_EPS / self.sample.pivot if self.single else 0.0
         return max(min(self.leaves, self.leaves * error / max(self.reach + length, 1e-300)), rounded)
 
-    def _full_rank(self, totals: Totals) -> bool:
+    def _full_rank(self) -> bool:
         """Whether the information proves that no column depends on others; rows may weigh what they do."""
-        factor = drive.factor(totals.information, np.ones(len(self.sample.theta), bool))
+        factor = self._factored()
         return bool(factor.ok) and float(np.min(np.diagonal(factor.lower) ** 2)) > _DOUBTFUL

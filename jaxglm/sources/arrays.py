@@ -36,6 +36,10 @@ ALIASED_BYTES = 2**25
 _LEAST_COMBINED = 2**13
 #: Rows of each level of a factor that a sample has where there are so many: enough that also a rare outcome occurs.
 ROWS_OF_A_LEVEL = 160
+#: Rows for each whose response is not 0 from which such rows are rare, and a sample has them all.
+_RARE = 8
+#: Rows of each level that such a sample then has besides, where there are so many.
+_OTHERS_OF_A_LEVEL = 16
 
 
 class ArraySource(Source):
@@ -146,11 +150,16 @@ class ArraySource(Source):
         """One row out of each of n stretches of equal length, at places that are the same every time.
 
         Of levels that then have few rows, more are added: what the rows are chosen by is a column of the design, so
-        estimates from them stay unbiased.
+        estimates from them stay unbiased. Where few responses are not 0, those rows tell most: all of them are there,
+        beside as many of the others or more, each of which counts for those that were left out.
         """
-        edges = np.linspace(0, self.n_rows, n + 1)
-        places = (edges[:-1] + np.random.default_rng(0).random(n) * np.diff(edges)).astype(np.int64)
-        places = np.union1d(places, self._of_rare_levels(places))
+        freq = None
+        chosen = self._by_response(n)
+        if chosen is None:
+            places = _spread(self.n_rows, n)
+            places = np.union1d(places, self._of_rare_levels(places, ROWS_OF_A_LEVEL))
+        else:
+            places, freq = chosen
         if self._host is not None:
             whole = taken(self._host, places)
         else:
@@ -166,15 +175,44 @@ class ArraySource(Source):
             jobs = [partial(of_chunks, a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
             parts = [part for found in in_threads(jobs) for part in found]
             whole = jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
-        return ArraySource([to_device(pad(whole, bucket(len(places))))], [len(places)], repeats=self.repeats)
+        if freq is not None:
+            whole = whole._replace(freq=whole.freq * freq)
+        repeats = self.repeats or freq is not None
+        return ArraySource([to_device(pad(whole, bucket(len(places))))], [len(places)], repeats=repeats)
 
-    def _of_rare_levels(self, places: np.ndarray) -> np.ndarray:
-        """Places of the first rows of each level that has few among the rows at some places."""
+    def _by_response(self, n: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Places of rows chosen by their response, and for how many rows of the sample each counts; None if not rare.
+
+        The latter are 1 on average (Horvitz and Thompson 1952).
+        """
+        found = [np.asarray(rows.y)[:count] != 0 for rows, count in self._parts()]
+        rest, told = sum(map(len, found)), sum(map(np.count_nonzero, found))
+        if not 0 < told <= min(rest // _RARE, 4 * n):
+            return None
+        alone = np.concatenate(found)
+        others = np.flatnonzero(~alone)
+        # Neighbors may share a place.
+        kept = np.unique(others[_spread(len(others), min(max(n, told), len(others)))])
+        # No level may seem to have one outcome only; these rows stand for themselves, as the told ones do.
+        alone[self._of_rare_levels(kept, _OTHERS_OF_A_LEVEL)] = True
+        kept = kept[~alone[kept]]
+        share = len(kept) / (len(alone) - np.count_nonzero(alone)) if len(kept) else 1.0
+        places = np.union1d(np.flatnonzero(alone), kept)
+        freq = np.where(alone[places], share, 1.0)
+        return places, freq / freq.mean()
+
+    def _of_rare_levels(self, places: np.ndarray, least: int) -> np.ndarray:
+        """Places of the first rows of each level that has fewer than `least` among the rows at some places."""
         found = [np.empty(0, np.int64)]
         for codes in self._coded():
-            rare = np.bincount(codes[places], minlength=int(codes.max()) + 1) < ROWS_OF_A_LEVEL
-            found.append(_first_rows(codes, np.where(rare, ROWS_OF_A_LEVEL, 0)))
+            rare = np.bincount(codes[places], minlength=int(codes.max()) + 1) < least
+            found.append(_first_rows(codes, np.where(rare, least, 0)))
         return np.concatenate(found)
+
+    def _parts(self) -> list[tuple[Rows, int]]:
+        """The rows, wherever they lie, and how many of each part count."""
+        parts = (self._chunks, self._counts) if self._host is None else ([self._host], [self.n_rows])
+        return list(zip(*parts, strict=True))
 
     def _coded(self) -> Iterator[np.ndarray]:
         """The codes of each factor, (n,), on the host."""
@@ -207,6 +245,12 @@ def _first_rows(codes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         left = np.maximum(left - np.bincount(level, minlength=len(left)), 0)
         start, size = start + size, 2 * size
     return np.concatenate(found)
+
+
+def _spread(size: int, n: int) -> np.ndarray:
+    """One place out of each of n stretches of equal length, (n,), the same every time."""
+    edges = np.linspace(0, size, n + 1)
+    return (edges[:-1] + np.random.default_rng(0).random(n) * np.diff(edges)).astype(np.int64)
 
 
 class _Combined(ArraySource):

@@ -24,6 +24,8 @@ _CHUNK_ELSEWHERE = 2**20
 _CHUNK_BYTES = 2**23
 #: Chunks from which they are longer where rows are short: each thread still has several.
 _MANY_CHUNKS = 16
+#: Bytes of design that a thread must have to sum, so that it does not take longer to start it.
+_THREAD_BYTES = 2**19
 #: Bytes of design that an inner block may take on a CPU, so that its temporaries stay in cache.
 _BLOCK_BYTES = 2**18
 #: Rows up to which compiling costs more than fast code saves.
@@ -251,10 +253,13 @@ def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: list[tuple[R
     # Handed over once, not with every chunk; a CPU reads what is small where it lies, at a tenth of that cost.
     few = len(chunks) <= _MANY_CHUNKS and jax.default_backend() == "cpu"
     there = (model, point) if few else jax.device_put((model, point))
-    workers = min(threads(), len(chunks))
+    worth = sum(count for _, count in chunks) * row_bytes(chunks[0][0]) // _THREAD_BYTES
+    workers = min(threads(), len(chunks), worth)
     if workers <= 1:
         return finish(kernel, model, [add_chunks(kernel, *there, chunks, done)])
-    jobs = [partial(add_chunks, kernel, *there, chunks[k::workers], done, "end") for k in range(workers)]
+    # Once, not in every thread: it is work for the interpreter, of which threads wait for each other.
+    like = _shape.eval_shape(kernel, *there, chunks[0][0])
+    jobs = [partial(add_chunks, kernel, *there, chunks[k::workers], done, "end", like) for k in range(workers)]
     return finish(kernel, model, in_threads(jobs))
 
 
@@ -280,17 +285,17 @@ def _combine(kernel: Kernel, a: Any, b: Any) -> Any:
 
 def add_chunks(
     kernel: Kernel, model: Model, point: Any, chunks: Iterable[tuple[Rows, int]], done: Callable[[int], None],
-    wait: str = "never",
+    wait: str = "never", like: Any = None,
 ) -> Any:  # fmt: skip
     """The value of some chunks, not finished; None if there are none.
 
     `done` is told the rows of each. `wait` for the value at the "end", or after "each" chunk, whose memory is then
-    free again.
+    free again. `like` has the shapes of the value, if they are known.
     """
     total, length, block = None, 0, 0
     for rows, count in chunks:
         if total is None:
-            total = zero_of(kernel, model, point, rows)
+            total = zero_of(kernel, model, point, rows) if like is None else kernel.zero(like)
         if len(rows.y) != length:
             length, block = len(rows.y), block_rows(model, rows)
         total = _add(kernel, model, point, rows, np.int32(count), block, total)

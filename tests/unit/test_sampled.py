@@ -68,6 +68,36 @@ def test_few_passes_give_the_same_fit(name, monkeypatch):
         np.testing.assert_allclose(getattr(quick, figure), getattr(plain, figure), rtol=SAME_SUM, err_msg=figure)
 
 
+def test_where_few_responses_are_not_zero_a_sample_has_them_all(monkeypatch, x64):
+    """Weighted so that it is to all rows what any other sample is, and nearer to their fit."""
+    data = made("poisson")
+    data["y"] = (data["y"] > 4).astype(float)
+    y = data["y"].to_numpy()
+    assert 0.01 < y.mean() < 1 / arrays._RARE
+    rows = Rows(x=(data[["x"]].to_numpy(),), y=y, freq=np.ones(N))
+    few = arrays.ArraySource.from_rows(rows).sample(2**12)
+    kept, freq = (np.asarray(a)[: few.n_rows] for a in few.resident[1:3])
+    assert np.count_nonzero(kept) == np.count_nonzero(y) and few.n_rows < 3 * 2**12
+    np.testing.assert_allclose([freq.mean(), np.average(kept, weights=freq)], [1.0, y.mean()], rtol=SAME_SUM)
+    quick = jg.glm("y ~ x + z", data, family="binomial")
+    monkeypatch.setattr(arrays, "_RARE", N)
+    other = jg.glm("y ~ x + z", data, family="binomial")
+    assert sum(quick.n_passes.values()) <= sum(other.n_passes.values()) and quick.n_passes["closing"] == 1
+    assert np.max(np.abs(quick.params - other.params) / other.bse) < SAME_ESTIMATE
+    np.testing.assert_allclose(quick.bse, other.bse, rtol=SAME_ERROR)
+    np.testing.assert_allclose(quick.fit.column_lengths, other.fit.column_lengths, rtol=0.05)
+
+
+def test_levels_with_few_rows_have_both_outcomes_in_a_sample(x64):
+    rng = np.random.default_rng(8)
+    codes = np.where(np.arange(N) % 1000 == 1, rng.integers(1, 5, N), 0).astype(np.int32)
+    y = (rng.random(N) < np.where(codes > 0, 0.4, 0.05)).astype(float)
+    few = arrays.ArraySource.from_rows(Rows(x=(codes,), y=y, freq=np.ones(N))).sample(2**12)
+    kept, outcome, freq = (np.asarray(a)[: few.n_rows] for a in (few.resident.x[0], *few.resident[1:3]))
+    assert np.array_equal(np.unique(kept[outcome == 0]), np.arange(5)) and (codes > 0).sum() == 40
+    np.testing.assert_allclose([freq.mean(), np.average(outcome, weights=freq)], [1.0, y.mean()], rtol=SAME_SUM)
+
+
 @pytest.mark.parametrize("name", ["logit", "probit, observed", "gamma, log", "poisson with an exposure"])
 def test_where_products_are_dear_fewer_rows_go_by_gradients(name, monkeypatch):
     """From the starting values, without a sample; a curvature that is the same everywhere is summed once."""
