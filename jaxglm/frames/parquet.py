@@ -25,7 +25,7 @@ _ROW = "__jaxglm_row__"
 def scan_parquet(source: Any, columns: Sequence[str] | None = None, filter: Any = None) -> Scan:
     """Parquet files as data that is read anew at every pass, never held whole.
 
-    Only the columns that a model needs are read, a piece of 131,072 rows at a time. The rows come in the order of the
+    Only the columns that a model needs are read, a piece of 65,536 rows at a time. The rows come in the order of the
     files, sorted by name.
 
     Parameters

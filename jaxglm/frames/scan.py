@@ -14,7 +14,7 @@ from jaxglm.frames.read import read
 from jaxglm.frames.table import Origin, Table
 
 #: Most rows of a piece, and the bytes that it should not be larger than.
-PIECE_ROWS, PIECE_BYTES = 2**17, 2**25
+PIECE_ROWS, PIECE_BYTES = 2**16, 2**25
 
 
 class Scan(ABC):

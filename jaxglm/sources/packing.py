@@ -61,8 +61,7 @@ class Packer:
         held = 0
         for block in blocks:
             if not self._fixed:
-                # Twice as many as of rows in memory: most are not copied, and a call costs as much as some rows.
-                self.size, self._fixed = min(self.size, 2 * chunk_rows(row_bytes(block))), True
+                self.size, self._fixed = min(self.size, chunk_rows(row_bytes(block))), True
             leaves, structure = _leaves(block)
             m, start = len(block.y), 0
             if held and self._in_place and m >= self.size and any(map(_lasting, leaves)):

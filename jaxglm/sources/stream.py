@@ -77,7 +77,7 @@ class StreamSource(Source):
         self._beside = False
         self._fixed = chunk is not None
         self.n_rows = n_rows
-        self.chunk = min(chunk or chunk_rows(n=n_rows), bucket(n_rows))
+        self.chunk = min(chunk or chunk_rows(), bucket(n_rows))
 
     def _chunks(self, packer: Packer, blocks: Blocks | None = None) -> Iterator[Chunk]:
         """The chunks of a pass, or of some of its blocks, in the order of the rows."""
