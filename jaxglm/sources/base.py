@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial, reduce
+from functools import lru_cache, partial, reduce
 from typing import Any
 
 import jax
@@ -214,14 +214,31 @@ def map_blocks(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
 _whole = Tiered(reduce_rows, static_argnums=(0, 4))
 _adding = Tiered(add_chunk, static_argnums=(0, 5), donate_argnums=6)
 _map = Tiered(map_blocks, lean=True, static_argnums=0)
-_shape = jax.jit(_map_chunk, static_argnums=0)
 _finish_there = jax.jit(lambda kernel, model, value: kernel.finish(model, value), static_argnums=0)
 _combine_there = jax.jit(lambda kernel, a, b: kernel.combine(a, b), static_argnums=0, donate_argnums=1)
 
 
 def zero_of(kernel: Kernel, model: Model, point: Any, rows: Rows) -> Any:
-    """The neutral element of a kernel's values; shapes come from a trace that is kept, so no pass makes another."""
-    return kernel.zero(_shape.eval_shape(kernel, model, point, rows))
+    """The neutral element of a kernel's values."""
+    return kernel.zero(_shape_of(kernel, model, point, rows))
+
+
+def _shape_of(kernel: Kernel, model: Model, point: Any, rows: Rows) -> Any:
+    """The shapes of a kernel's values, of which no pass makes another trace."""
+    leaves, tree = jax.tree.flatten((model, point, rows))
+    return _traced_shape(kernel, tree, tuple(map(_kind, leaves)), jax.config.jax_enable_x64)
+
+
+def _kind(leaf: Any) -> tuple[tuple[int, ...], Any]:
+    """Shape and type of a leaf; a bare number has no type of its own."""
+    return (leaf.shape, leaf.dtype) if hasattr(leaf, "dtype") else ((), type(leaf))
+
+
+@lru_cache(maxsize=1024)
+def _traced_shape(kernel: Kernel, tree: Any, kinds: tuple, _: bool) -> Any:
+    bare = (bool, int, float)
+    like = [jax.ShapeDtypeStruct(shape, dtype, weak_type=dtype in bare) for shape, dtype in kinds]
+    return jax.eval_shape(partial(_map_chunk, kernel), *jax.tree.unflatten(tree, like))
 
 
 def _little(rows: Rows) -> bool:
@@ -258,7 +275,7 @@ def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: list[tuple[R
     if workers <= 1:
         return finish(kernel, model, [add_chunks(kernel, *there, chunks, done)])
     # Once, not in every thread: it is work for the interpreter, of which threads wait for each other.
-    like = _shape.eval_shape(kernel, *there, chunks[0][0])
+    like = _shape_of(kernel, *there, chunks[0][0])
     jobs = [partial(add_chunks, kernel, *there, chunks[k::workers], done, "end", like) for k in range(workers)]
     return finish(kernel, model, in_threads(jobs))
 
