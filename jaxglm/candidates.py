@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from threading import Lock
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from jaxglm.batched import Batch, Work
 from jaxglm.errors import DataError, InputError, InputTypeError, NotAvailableError, Status
 from jaxglm.fit import fit_source
 from jaxglm.fitted import Fit, Options
-from jaxglm.groups import fit_groups
+from jaxglm.groups import Queue, fit_groups
 from jaxglm.inference import candidates as tests
 from jaxglm.inference import intervals
 from jaxglm.inference.covariance import Estimator
@@ -25,7 +24,7 @@ from jaxglm.intake import ArrayIntake, Beside
 from jaxglm.intake.base import Taken
 from jaxglm.intake.together import as_responses
 from jaxglm.kernels import Model
-from jaxglm.precision import in_threads, scope, threads
+from jaxglm.precision import scope
 from jaxglm.progress import Bar
 from jaxglm.results.labels import as_text
 from jaxglm.sources import ArraySource
@@ -278,18 +277,19 @@ def _score(job: _Job, report: Callable[[int], None]) -> _Found:
         inverse = np.asarray(fit.bread.inverse())
         made = tests.terms(fit.model, rows, fit.coefficients, observed)
         shared = tests.Terms(*made, tests.basis(fit.model, rows, fit.rank.active))
-        said = Lock()
 
-        def test(block: slice) -> None:
+        def test(block: slice) -> int:
             at = np.arange(block.start, block.stop)[added.counts[block] == n]
             if len(at):
                 got = tests.scores(shared, inverse, added.upright(at))
                 _put_score(found, at, got, fit.scale, fit.nobs)
                 found.fail(at[~np.isfinite(got.slope)], "UNUSABLE", "it is infinite in some row")
-            with said:
-                report(len(at))
+            return len(at)
 
-        _by_all_cores(test, blocks(n, len(added.counts)))
+        queue = Queue(report)
+        queue.run([partial(test, block) for block in blocks(n, len(added.counts))])
+        if queue.stopped:
+            raise KeyboardInterrupt
         for members in job.lacking():
             nulls = job.nulls(members)
             columns = added.columns(members).astype(float)
@@ -305,25 +305,6 @@ def _score(job: _Job, report: Callable[[int], None]) -> _Found:
             report(len(members))
     found.reasons[added.counts == 0], found.nobs[added.counts == 0] = _EMPTY, 0.0
     return found
-
-
-def _by_all_cores(task: Callable[[slice], None], items: list[slice]) -> None:
-    """Do a task for every item; whatever is raised ends it, an interruption too."""
-    left = deque(items)
-
-    def work() -> None:
-        try:
-            while True:
-                try:
-                    item = left.popleft()
-                except IndexError:
-                    return
-                task(item)
-        except BaseException:
-            left.clear()
-            raise
-
-    in_threads([work] * min(threads(), max(len(items), 1)))
 
 
 def _put_score(found: _Found, at: np.ndarray, got: tests.Scores, scale: Any, nobs: Any) -> None:

@@ -229,15 +229,16 @@ def _shape_of(kernel: Kernel, model: Model, point: Any, rows: Rows) -> Any:
     return _traced_shape(kernel, tree, tuple(map(_kind, leaves)), jax.config.jax_enable_x64)
 
 
-def _kind(leaf: Any) -> tuple[tuple[int, ...], Any]:
-    """Shape and type of a leaf; a bare number has no type of its own."""
-    return (leaf.shape, leaf.dtype) if hasattr(leaf, "dtype") else ((), type(leaf))
+def _kind(leaf: Any) -> tuple[tuple[int, ...], Any, bool]:
+    """Shape and type of a leaf, and whether its type gives way to that of others, as that of a bare number does."""
+    if not hasattr(leaf, "dtype"):
+        return (), type(leaf), True
+    return leaf.shape, leaf.dtype, getattr(leaf, "weak_type", False)
 
 
 @lru_cache(maxsize=1024)
 def _traced_shape(kernel: Kernel, tree: Any, kinds: tuple, _: bool) -> Any:
-    bare = (bool, int, float)
-    like = [jax.ShapeDtypeStruct(shape, dtype, weak_type=dtype in bare) for shape, dtype in kinds]
+    like = [jax.ShapeDtypeStruct(shape, dtype, weak_type=weak) for shape, dtype, weak in kinds]
     return jax.eval_shape(partial(_map_chunk, kernel), *jax.tree.unflatten(tree, like))
 
 

@@ -1,5 +1,8 @@
 """Many rows in few passes: the same fit as step by step, in passes that are counted."""
 
+from dataclasses import dataclass
+
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +11,7 @@ import jaxglm as jg
 from jaxglm import precision
 from jaxglm.errors import DataError
 from jaxglm.kernels import Rows
+from jaxglm.kernels.base import Kernel
 from jaxglm.solvers import sampled
 from jaxglm.sources import arrays, base
 from jaxglm.sources.distinct import distinct
@@ -193,6 +197,22 @@ def test_threads_give_one_sum(monkeypatch):
         fits[workers] = [jg.glm("y ~ x + f", data, family="poisson").params for _ in range(2)]
     np.testing.assert_array_equal(*fits[3])
     np.testing.assert_allclose(fits[1][0], fits[3][0], rtol=1e-11)
+
+
+@dataclass(frozen=True)
+class Weighed(Kernel):
+    """The rows of the response times a number, added up."""
+
+    def map(self, model, point, rows):
+        return jnp.sum(point * rows.y)
+
+
+@pytest.mark.parametrize("point", [np.float64(2.0), 2.0, np.float32(2.0)], ids=["double", "bare", "single"])
+def test_sums_begin_with_a_zero_of_their_own_type(point, x64):
+    """A number in double precision is no bare one, which would take the type of the rows."""
+    rows = Rows(x=(), y=np.ones(8, np.float32), freq=np.ones(8, np.float32))
+    zero = base.zero_of(Weighed(), None, point, rows)
+    assert zero.dtype == jnp.sum(point * jnp.asarray(rows.y)).dtype and zero.shape == ()
 
 
 def test_an_error_in_a_thread_reaches_the_caller():
