@@ -77,6 +77,10 @@ class Design(ABC):
     def encode(self, x: Rows, dtype: Any) -> Rows:
         """Host rows in the form that this design keeps, from those of the columns themselves, numbers in `dtype`."""
 
+    def laid(self, x: Rows) -> Rows:
+        """Rows of a block, traceable, in a form that is quicker to read many times; all methods take either."""
+        return x
+
     def combined(self) -> tuple[Design, Callable[[Rows], Rows]] | None:
         """The same columns in a form over which sums are cheaper, and what makes its rows; None for as it is.
 

@@ -124,7 +124,8 @@ def _turned(w: jax.Array, x: jax.Array) -> jax.Array:
 class Columns(Element):
     """A few numeric columns that lie apart, as those of a data frame do: rows are a tuple of arrays (m,).
 
-    A block of them is laid row upon row, (p, m), which suits all products as well as or better than (m, p).
+    A block of them is laid row upon row, (p, m), which suits all products as well as or better than (m, p); where
+    it is laid beforehand, rows are that array.
     """
 
     width: int = static()
@@ -132,6 +133,10 @@ class Columns(Element):
     @property
     def n_columns(self) -> int:
         return self.width
+
+    def laid(self, x: Rows) -> Rows:
+        # Held apart, or all that reads the block would lay it anew.
+        return jax.lax.optimization_barrier(_upright(x)) if jax.default_backend() == "cpu" else x
 
     def standardized(self, x: Rows) -> Element:
         centers, scales = zip(*map(moments, x), strict=True)
@@ -150,11 +155,25 @@ class Columns(Element):
         return by_code((w.astype(float) * _upright(x)).T, codes, n_codes)
 
     def cross_sums(self, x: Rows, other: Element, xo: Rows, w: jax.Array) -> jax.Array:
+        if other.ones:
+            return self.tdot_sums(x, w.astype(float))[:, None]
         return other.tdot_sums(xo, (w.astype(float) * _upright(x)).T).T
 
     def gram_sums(self, x: Rows, w: jax.Array) -> jax.Array:
         upright = _upright(x).astype(w.dtype)
         return matmul(w * upright, upright.T).astype(float)
+
+    def add_gram(self, total: jax.Array, x: Rows, w: jax.Array) -> jax.Array:
+        if isinstance(x, tuple):
+            return super().add_gram(total, x, w)
+
+        def square() -> jax.Array:
+            """The product of one matrix with itself, for which a CPU reads half of what it reads for two."""
+            scaled = jax.lax.optimization_barrier(jnp.sqrt(w) * x.astype(w.dtype))
+            return matmul(scaled, scaled.T).astype(float)
+
+        # Weights below 0, as observed information can have them, have no roots.
+        return total + jax.lax.cond(jnp.all(w >= 0), square, lambda: self.gram_sums(x, w))
 
     def gram(self, sums: jax.Array) -> jax.Array:
         return sums
@@ -247,6 +266,8 @@ class Paired(_Accompanied):
 
 def _upright(x: Rows) -> jax.Array:
     """Columns row upon row, (p, m)."""
+    if not isinstance(x, tuple):
+        return x
     if jax.default_backend() != "cpu":
         return jnp.stack(x)
     parts = [column[None] for column in x]

@@ -50,6 +50,10 @@ class Layout:
         """The coefficients of each predictor."""
         return jnp.split(theta, np.cumsum([d.n_columns for d in self.designs])[:-1])
 
+    def laid(self, x: Rows) -> Rows:
+        """Rows of a block, traceable, in a form that is quicker to read many times."""
+        return tuple(d.laid(xi) for d, xi in zip(self.designs, x, strict=True))
+
     def eta(self, x: Rows, theta: jax.Array, offset: jax.Array | None, m: int, dtype: Any = None) -> jax.Array:
         """All linear predictors, (m, K), offset included, in `dtype` (that of theta by default)."""
         terms = zip(self.designs, x, self.split(theta), strict=True)

@@ -41,6 +41,9 @@ class Split(Design):
     def rows_of_parts(self, x: Rows) -> tuple[Rows, ...]:
         return x
 
+    def laid(self, x: Rows) -> Rows:
+        return tuple(kind.laid(xi) for kind, xi in zip(self.kinds, x, strict=True))
+
     def standardized(self, x: Rows) -> Split:
         return Split(tuple(kind.standardized(xi) for kind, xi in zip(self.kinds, x, strict=True)), self.places)
 

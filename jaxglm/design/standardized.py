@@ -43,6 +43,9 @@ class Standardized(Element):
     def n_columns(self) -> int:
         return self.inner.n_columns
 
+    def laid(self, x: Rows) -> Rows:
+        return self.inner.laid(x)
+
     def columns(self, x: Rows, m: int) -> jax.Array:
         return self.center + self.scale * self.inner.columns(x, m)
 

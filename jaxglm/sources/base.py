@@ -181,13 +181,19 @@ def reduce_rows(
         whole = plain(rows)
         return kernel.map(model, point, whole) if total is None else kernel.accumulate(total, model, point, whole)
     if total is None:
-        total = kernel.zero(jax.eval_shape(lambda r: kernel.map(model, point, block_of(r, 0, block)), rows))
+        total = kernel.zero(jax.eval_shape(lambda r: kernel.map(model, point, _block(model, r, 0, block)), rows))
 
     def body(i, total):
-        return kernel.accumulate(total, model, point, block_of(rows, i * block, block))
+        return kernel.accumulate(total, model, point, _block(model, rows, i * block, block))
 
     n_blocks = m // block if count is None else (count + block - 1) // block
     return jax.lax.fori_loop(0, n_blocks, body, total)
+
+
+def _block(model: Model, rows: Rows, start: jax.Array | int, size: int) -> Rows:
+    """A block of rows as plain arrays, traceable, laid out for many readings."""
+    block = block_of(rows, start, size)
+    return block._replace(x=model.layout.laid(block.x))
 
 
 def add_chunk(kernel: Kernel, model: Model, point: Any, rows: Rows, count: jax.Array, block: int, total: Any) -> Any:
@@ -207,7 +213,9 @@ def map_blocks(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
     m, block = rows.y.shape[0], block_rows(model, rows)
     if block >= m:
         return kernel.map(model, point, plain(rows))
-    parts = jax.lax.map(lambda i: kernel.map(model, point, block_of(rows, i * block, block)), jnp.arange(m // block))
+    parts = jax.lax.map(
+        lambda i: kernel.map(model, point, _block(model, rows, i * block, block)), jnp.arange(m // block)
+    )
     return jax.tree.map(lambda a: a.reshape(m, *a.shape[2:]), parts)
 
 

@@ -141,22 +141,37 @@ def test_operations_equal_those_of_the_dense_twin(name):
             "tally": [part.contract(part.tally(xi, w, codes, 6).T).T for part, xi in elements(design, x)],
         }
 
+    def check(rows, w):
+        with precision.scope():
+            made = operate(design, rows, jnp.asarray(w), jnp.asarray(CODES))
+        want = {
+            "columns": twin,
+            "dot": twin @ b,
+            "gradient": twin.T @ SIGNED,
+            "gram": twin.T @ (w[:, None] * twin),
+            "gradient beside gram": twin.T @ SIGNED,
+            "gram beside gradient": twin.T @ (w[:, None] * twin),
+            "gram of signed weights": twin.T @ (SIGNED[:, None] * twin),
+        }
+        for operation, value in want.items():
+            close(made[operation], value)
+        for (_, places), matrix, tally in zip(design.parts, made["contracted matrix"], made["tally"], strict=True):
+            close(matrix, twin[:, list(places)].T @ RIGHT)
+            close(tally, one_hot(CODES, 6).T @ (w[:, None] * twin[:, list(places)]))
+
     with precision.scope():
-        made = operate(design, jax.tree.map(jnp.asarray, x), jnp.asarray(WEIGHTS), jnp.asarray(CODES))
-    want = {
-        "columns": twin,
-        "dot": twin @ b,
-        "gradient": twin.T @ SIGNED,
-        "gram": twin.T @ (WEIGHTS[:, None] * twin),
-        "gradient beside gram": twin.T @ SIGNED,
-        "gram beside gradient": twin.T @ (WEIGHTS[:, None] * twin),
-        "gram of signed weights": twin.T @ (SIGNED[:, None] * twin),
-    }
-    for operation, value in want.items():
-        close(made[operation], value)
-    for (_, places), matrix, tally in zip(design.parts, made["contracted matrix"], made["tally"], strict=True):
-        close(matrix, twin[:, list(places)].T @ RIGHT)
-        close(tally, one_hot(CODES, 6).T @ (WEIGHTS[:, None] * twin[:, list(places)]))
+        rows = jax.tree.map(jnp.asarray, x)
+        laid = design.laid(rows)
+    check(rows, WEIGHTS)
+    if jax.tree.structure(laid) != jax.tree.structure(rows):
+        check(laid, WEIGHTS)
+        check(laid, SIGNED)
+
+
+def test_columns_that_lie_apart_are_laid_together():
+    design, x, twin = KINDS["columns"]
+    with precision.scope():
+        close(design.laid(tuple(map(jnp.asarray, x))), twin.T)
 
 
 def elements(design, x):
