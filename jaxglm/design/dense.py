@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -64,6 +65,16 @@ class Dense(Element):
         weighted = w[:, None] * x
         return tuple(matmul(weighted[:, a:b].T, x[:, :b]).astype(float) for a, b in self._spans)
 
+    def add_gram(self, total: tuple[jax.Array, ...], x: Rows, w: jax.Array) -> tuple[jax.Array, ...]:
+        if w.dtype != jnp.float32 or jax.default_backend() != "cpu":
+            return super().add_gram(total, x, w)
+
+        def square(root: jax.Array) -> tuple[jax.Array, ...]:
+            scaled = jax.lax.optimization_barrier(root[:, None] * x.astype(w.dtype))
+            return tuple(matmul(scaled[:, a:b].T, scaled[:, :b]).astype(float) for a, b in self._spans)
+
+        return tuple(map(jnp.add, total, _by_roots(w, square, lambda: self.gram_sums(x, w))))
+
     @property
     def reads_once(self) -> bool:
         return self.width > 0
@@ -113,6 +124,15 @@ class Dense(Element):
         if self.width < 2 * least:
             size = max(self.width, 1)
         return [*range(0, self.width, size), self.width] if self.width else [0, 0]
+
+
+def _by_roots(w: jax.Array, square: Callable[[jax.Array], Any], product: Callable[[], Any]) -> Any:
+    """X'WX as `square` makes it from the roots of the weights, the product of one matrix with itself.
+
+    A CPU reads half of what it reads for two matrices. Weights below 0, as observed information can have them, have no
+    roots: then it is `product`.
+    """
+    return jax.lax.cond(jnp.all(w >= 0), lambda: square(jnp.sqrt(w)), product)
 
 
 def _turned(w: jax.Array, x: jax.Array) -> jax.Array:
@@ -167,13 +187,11 @@ class Columns(Element):
         if isinstance(x, tuple):
             return super().add_gram(total, x, w)
 
-        def square() -> jax.Array:
-            """The product of one matrix with itself, for which a CPU reads half of what it reads for two."""
-            scaled = jax.lax.optimization_barrier(jnp.sqrt(w) * x.astype(w.dtype))
+        def square(root: jax.Array) -> jax.Array:
+            scaled = jax.lax.optimization_barrier(root * x.astype(w.dtype))
             return matmul(scaled, scaled.T).astype(float)
 
-        # Weights below 0, as observed information can have them, have no roots.
-        return total + jax.lax.cond(jnp.all(w >= 0), square, lambda: self.gram_sums(x, w))
+        return total + _by_roots(w, square, lambda: self.gram_sums(x, w))
 
     def gram(self, sums: jax.Array) -> jax.Array:
         return sums

@@ -67,6 +67,9 @@ class Standardized(Element):
         # Sums of w and of w z exactly as the products with a constant column have them, or they would not cancel.
         return self.inner.gram_sums(x, w), self.tdot_sums(x, w.astype(float))
 
+    def add_gram(self, total: Sums, x: Rows, w: jax.Array) -> Sums:
+        return self.inner.add_gram(total[0], x, w), total[1] + self.tdot_sums(x, w.astype(float))
+
     def contract(self, sums: jax.Array) -> jax.Array:
         shape = (-1,) + (1,) * (sums.ndim - 1)
         return self.scale.reshape(shape) * sums[:-1] + self.center.reshape(shape) * sums[-1:]

@@ -206,13 +206,18 @@ def test_products_in_single_precision(name):
 
     @jax.jit
     def gram(design, x, w):
-        return Layout((design,)).gram((x,), w[:, None, None])
+        layout, curvature = Layout((design,)), w[:, None, None]
+        sums = layout.gram_sums((x,), curvature)
+        added = layout.add_gram_sums(jax.tree.map(jnp.zeros_like, sums), (design.laid(x),), curvature)
+        return layout.gram_of(sums), layout.gram_of(added)
 
-    with precision.scope():
-        made = gram(design, jax.tree.map(jnp.asarray, x), jnp.asarray(WEIGHTS, jnp.float32))
-        assert made.dtype == jnp.float64
-    whole = twin.T @ (WEIGHTS[:, None] * twin)
-    np.testing.assert_allclose(made, whole, rtol=SINGLE, atol=SINGLE * np.max(np.abs(whole), initial=1.0))
+    for weights in (WEIGHTS, SIGNED):
+        whole = twin.T @ (weights[:, None] * twin)
+        with precision.scope():
+            both = gram(design, jax.tree.map(jnp.asarray, x), jnp.asarray(weights, jnp.float32))
+        for made in both:
+            assert made.dtype == jnp.float64
+            np.testing.assert_allclose(made, whole, rtol=SINGLE, atol=SINGLE * np.max(np.abs(whole), initial=1.0))
 
 
 def test_codings_expand_and_contract(x64):
