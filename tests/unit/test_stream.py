@@ -323,8 +323,8 @@ def test_memory_is_a_few_chunks(three, x64):
     assert peak < 20 * size * 5 * 8
 
 
-def thinned(n, most, block=997, codes=None):
-    kept = thinning.Thinning(most)
+def thinned(n, most, block=997, codes=None, expected=0):
+    kept = thinning.Thinning(most, expected=expected)
     for start in range(0, n, block):
         y = np.arange(start, min(start + block, n), dtype=float)
         x = (y, y) if codes is None else (y, codes[start : start + block])
@@ -340,6 +340,12 @@ def test_a_sample_is_spread_over_rows_whose_number_nobody_knew(block):
     np.testing.assert_array_equal(found.x[0][0], found.y)
     # Places within the stretches look uniform: their mean is that of 0 to 63 within 4 standard errors.
     assert abs(np.mean(found.y % step) - 31.5) < 4 * 18.5 / np.sqrt(len(found.y))
+
+
+def test_a_sample_is_the_same_where_half_of_the_rows_come_that_were_expected():
+    found, other = thinned(50_000, 1024), thinned(50_000, 1024, expected=100_000)
+    np.testing.assert_array_equal(found.y, other.y)
+    assert len(thinned(50_000, 1024, expected=10_000_000).y) < 64
 
 
 def test_a_sample_has_rows_of_rare_levels():
