@@ -16,6 +16,7 @@ import source_models
 import jaxglm as jg
 from jaxglm import precision, progress
 from jaxglm.kernels import Newton, Observed, Point, Rows, Survey
+from jaxglm.solvers import passes
 from jaxglm.sources import ArraySource, StreamSource, base, packing, stream, thinning
 from jaxglm.sources.prefetch import Prefetch, dealt, side_by_side
 
@@ -394,13 +395,42 @@ def test_a_fit_to_a_stream_begins_with_a_sample(three):
         return (data.iloc[start : start + 9_999] for start in range(0, n, 9_999))
 
     streamed, whole = jg.glm("y ~ x + f", frames, "poisson"), jg.glm("y ~ x + f", data, "poisson")
-    passes = streamed.n_passes
-    assert passes["sample"] == passes["closing"] == 1 and "survey" not in passes
+    counts = streamed.n_passes
+    assert counts["sample"] == counts["closing"] == 1 and "survey" not in counts
     # One more reading has learned the levels.
-    assert sum(passes.values()) == len(readings) - 1 <= 6
+    assert sum(counts.values()) == len(readings) - 1 <= 6
     assert np.max(np.abs(streamed.params - whole.params) / whole.bse) < 1e-7
     np.testing.assert_allclose(streamed.bse, whole.bse, rtol=2e-8)
     np.testing.assert_allclose(streamed.llf, whole.llf, rtol=1e-10)
+
+
+@pytest.mark.parametrize("family", ["poisson", "gaussian"])
+def test_the_first_step_of_a_stream_of_numbers_is_by_the_sample(family, monkeypatch):
+    """The first Hessian of all rows is then where that step ends; one that serves for good is of all rows at once."""
+    rng = np.random.default_rng(3)
+    n, p = 60_000, 8
+    X = rng.normal(size=(n, p))
+    eta = X @ np.linspace(-0.3, 0.3, p)
+    y = rng.poisson(np.exp(eta)).astype(float) if family == "poisson" else rng.normal(eta)
+    data = pd.DataFrame(X, columns=[f"x{j}" for j in range(p)]).assign(y=y)
+    names, reduce = [], passes.Run._reduce
+    monkeypatch.setattr(passes.Run, "_reduce", lambda *a: (names.append(a[-1]), reduce(*a))[1])
+    monkeypatch.setattr(passes, "_ROWS_OF_A_HESSIAN", 500)
+    # Compiled sooner, into slower code.
+    monkeypatch.setattr(base, "FEW_ROWS", n)
+    pieces = [data.iloc[start : start + 9_999] for start in range(0, n, 9_999)]
+    res = jg.glm("y ~ " + " + ".join(data.columns[:p]), lambda: iter(pieces), family)
+    assert names[:2] == (["newton", "closing"] if family == "gaussian" else ["gradient", "newton"]) and len(names) <= 5
+
+    X, theta = np.column_stack([np.ones(n), X]), np.zeros(p + 1)
+    for _ in range(20):
+        mu = np.exp(X @ theta) if family == "poisson" else X @ theta
+        bread = np.linalg.inv((X.T * (mu if family == "poisson" else 1.0)) @ X)
+        theta = theta + bread @ (X.T @ (y - mu))
+    scale = 1.0 if family == "poisson" else np.sum((y - mu) ** 2) / (n - p - 1)
+    errors = np.sqrt(scale * np.diagonal(bread))
+    assert np.max(np.abs(res.params - theta) / errors) < 1e-7
+    np.testing.assert_allclose(res.bse, errors, rtol=2e-8)
 
 
 class Recorded:
