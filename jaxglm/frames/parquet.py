@@ -16,6 +16,8 @@ from jaxglm.frames.table import Origin
 #: Bytes that a reader holds of each column, which is a page as it is stored and as it is decoded; and those of all
 #: readers of a pass together.
 _PAGE_BYTES, _APART_BYTES = 2**21, 2**29
+#: Most rows of a piece: numbers of a page, which is then made into a column while it is in cache.
+_PAGE_ROWS = 2**17
 #: Rows of the largest part over the mean of all, up to which reading in parts pays.
 _UNEVEN = 1.3
 #: Name of the column that carries positions through a filter.
@@ -25,7 +27,7 @@ _ROW = "__jaxglm_row__"
 def scan_parquet(source: Any, columns: Sequence[str] | None = None, filter: Any = None) -> Scan:
     """Parquet files as data that is read anew at every pass, never held whole.
 
-    Only the columns that a model needs are read, a piece of 65,536 rows at a time. The rows come in the order of the
+    Only the columns that a model needs are read, a piece of 131,072 rows at a time. The rows come in the order of the
     files, sorted by name.
 
     Parameters
@@ -212,7 +214,7 @@ class ParquetScan(Scan):
         wanted = [n for n in self._physical if n in self.names or n in beside]
         # Something must tell how many rows there are.
         wanted = wanted or list(self._physical[:1])
-        size = piece_rows(sum(self._widths.get(n, 8) for n in wanted))
+        size = piece_rows(sum(self._widths.get(n, 8) for n in wanted), _PAGE_ROWS)
         for number, units in groupby(self._units, key=lambda unit: unit[0]):
             file = self._files[number]
             for batch, first in self._batches(file, [g for _, g in units], wanted, size):

@@ -202,9 +202,9 @@ def naming(origin: Any) -> Iterator[None]:
         raise type(error)(f"in {origin.place}: {error}") from error
 
 
-def piece_rows(width: int) -> int:
+def piece_rows(width: int, most: int = PIECE_ROWS) -> int:
     """Rows of a piece whose rows have so many bytes: a power of two."""
-    rows = PIECE_ROWS
+    rows = most
     while rows > 1024 and rows * width > PIECE_BYTES:
         rows //= 2
     return rows

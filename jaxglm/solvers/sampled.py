@@ -1,10 +1,11 @@
 """Many rows in few passes: start at the fit to a sample, keep a Hessian while it serves, share the last pass.
 
 A fit to one row in fifty ends about seven standard errors from that to all rows, so near that one Hessian serves for
-several steps of a cheap pass each (gradient alone), of which each leaves a few percent of the distance. Where X'WX is
-dear, fewer rows begin at the family's starting values and go on in the same way. The passes are those of
-:mod:`jaxglm.solvers.passes`. Whatever is not plain (a step that has to be halved, columns that depend on each other,
-estimates that run away) is left to :mod:`jaxglm.solvers.drive`.
+several steps of a cheap pass each (gradient alone), of which each leaves a few percent of the distance. Of rows that
+are read anew at every pass the first step may be by the sample's own. Where X'WX is dear, fewer rows begin at the
+family's starting values and go on in the same way. The passes are those of :mod:`jaxglm.solvers.passes`. Whatever is
+not plain (a step that has to be halved, columns that depend on each other, estimates that run away) is left to
+:mod:`jaxglm.solvers.drive`.
 """
 
 from __future__ import annotations

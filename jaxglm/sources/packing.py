@@ -40,7 +40,7 @@ class Packer:
     Parameters
     ----------
     size : int
-        Rows of a chunk.
+        Rows of a chunk, at most; twice as many if nothing of them is copied.
     fixed : bool
         Whether they are as many however wide the rows are.
     placed : bool
@@ -60,9 +60,12 @@ class Packer:
         buffers: dict[int, np.ndarray] = {}
         held = 0
         for block in blocks:
+            leaves, structure = _leaves(block)
             if not self._fixed:
                 self.size, self._fixed = min(self.size, chunk_rows(row_bytes(block))), True
-            leaves, structure = _leaves(block)
+                if len(block.y) >= 2 * self.size and self._in_place and all(_single(a) or _taken(a) for a in leaves):
+                    # They take no memory here, and to start a call takes as long as some thousand rows.
+                    self.size *= 2
             m, start = len(block.y), 0
             if held and self._in_place and m >= self.size and any(map(_lasting, leaves)):
                 yield self._padded(buffers, held, structure)
@@ -107,10 +110,10 @@ class Packer:
         buffers, made = {}, []
         for k, leaf in enumerate(leaves):
             part = leaf[start : start + self.size]
-            if self._in_place and _readable(part) and _lasting(leaf):
+            if self._in_place and _taken(part):
                 made.append(part)
                 continue
-            if leaf.strides == (0,) and leaf[0] == 1.0:
+            if _single(leaf) and leaf[0] == 1.0:
                 made.append(self._all_ones(leaf))
                 continue
             buffers[k] = self._buffer(k, leaf)
@@ -139,6 +142,16 @@ class Packer:
 def _leaves(block: Rows) -> tuple[list[np.ndarray], Any]:
     leaves, structure = jax.tree.flatten(block)
     return [np.asarray(leaf) for leaf in leaves], structure
+
+
+def _single(a: np.ndarray) -> bool:
+    """Whether an array is one value that stands for all rows."""
+    return a.strides == (0,)
+
+
+def _taken(a: np.ndarray) -> bool:
+    """Whether an array is not copied."""
+    return _readable(a) and _lasting(a)
 
 
 def _readable(a: np.ndarray) -> bool:

@@ -173,7 +173,7 @@ def thinned(parts: list[Blocks], n_rows: int) -> list[Thinning]:
     done = begin_pass(n_rows, "sample")
 
     def thin(blocks: Iterator[Rows]) -> Thinning:
-        thinning = Thinning(parts=len(parts))
+        thinning = Thinning(parts=len(parts), expected=n_rows)
         for block in blocks:
             thinning.add(block)
             done(len(block.y))

@@ -26,6 +26,15 @@ class Thinning:
     spread evenly over all rows in whatever order these come. Of levels that then have few rows, the first ones are
     kept besides: what they are chosen by is a column of the design, so estimates from them stay unbiased.
 
+    Parameters
+    ----------
+    most : int
+        Most rows that are kept, of all parts together.
+    parts : int
+        Of so many parts of the rows this looks at one.
+    expected : int
+        Rows of all parts, not less than there are; if at least half of them come, it changes nothing but the time.
+
     Examples
     --------
     >>> import numpy as np
@@ -40,9 +49,12 @@ class Thinning:
     (63, True)
     """
 
-    def __init__(self, most: int = MOST_ROWS, parts: int = 1):
+    def __init__(self, most: int = MOST_ROWS, parts: int = 1, expected: int = 0):
         # Of so many parts of the rows each keeps its share, so that all together are no more than of one.
         self._most, self._n_parts = most, parts
+        # Stretches begin as long as half of the rows that are expected make them at least: the same rows are kept,
+        # and most others of the first ones need not be copied before.
+        self._surely = expected // (2 * parts)
         self._joined = 0
         #: Rows that were looked at.
         self.seen = 0
@@ -60,6 +72,8 @@ class Thinning:
             return
         if not self._parts:
             self._most = max(min(self._most, MOST_BYTES // max(row_bytes(rows), 8)) // self._n_parts, 2)
+            while self._surely >> self._joined > self._most:
+                self._joined += 1
         places = _chosen(self.seen, self.seen + m, self._joined)
         # One part without rows is kept, for the structure.
         if len(places) or not self._parts:
