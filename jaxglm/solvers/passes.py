@@ -104,8 +104,9 @@ class Run:
         self.passes: Counter = Counter(sample=1) if source.read_anew else Counter()
         #: Whether what a step solves with is the very Hessian, so that a fresh one leaves less the nearer it is.
         self.exact = family.is_canonical
-        #: The expected information, where it is known to be the same everywhere.
+        #: The expected information, where it is known to be the same everywhere, and its factor.
         self.steady: np.ndarray | None = None
+        self.steady_factor: Information | None = None
         #: How steps are made where a pass gave no Hessian.
         self.secants: Secants | None = None
         #: The last Hessian, factored, where that is done on the host.
@@ -133,7 +134,7 @@ class Run:
         totals = self._reduce(Newton(self.scoring), newton.trial(self.state), "newton")
         self._take(totals, fresh=True)
         if family.steady and not self.scoring:
-            self.steady = np.asarray(totals.information)
+            self.steady, self.steady_factor = np.asarray(totals.information), self._factored()
         factor = self._factored()
         pivot = float(np.min(np.diagonal(factor.lower) ** 2)) if factor.ok else 0.0
         self.sample, self.from_start = Sampled(np.zeros(p), True, pivot, facts, factor), True
@@ -171,7 +172,7 @@ class Run:
         if not sample.whole and self.goes_on and not self._full_rank():
             return None
         if family.steady and not rough and not self.scoring:
-            self.steady = np.asarray(totals.information)
+            self.steady, self.steady_factor = np.asarray(totals.information), self._factored()
         check(facts)
         return facts
 
@@ -248,8 +249,8 @@ class Run:
     def solution(self, facts: Facts) -> drive.Solution:
         """What the last pass ended with."""
         p = len(self.sample.theta)
-        if self.information is self.steady and self.secants is not None:
-            information = self.secants.factor
+        if self.information is self.steady and self.steady_factor is not None:
+            information = self.steady_factor
         elif self.information is self.state.information:
             information = self._factored()
         else:
