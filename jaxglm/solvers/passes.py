@@ -97,6 +97,8 @@ class Run:
     def __init__(self, source: Source, model: Model, kind: str, tol: float, precision: Precision):
         self.source, self.model, self.kind, self.tol, self.precision = source, model, kind, tol, precision
         family = model.family
+        #: The rows as far as steps need them.
+        self.steps = source.pooled(model)
         self.scoring = family.has("scoring")
         self.single = self.coarse = False
         #: Whether the way began at starting values, farther away than a fit to a sample.
@@ -131,7 +133,7 @@ class Run:
         self.settings = drive.settings_of(family, facts, self.tol, max_iter, curvature, self.precision, False)
         center = drive.starts.center_of(facts, family.mean_range)
         self.state = newton.begin(np.zeros(p), np.ones(p, bool), center, self.settings, True)
-        totals = self._reduce(Newton(self.scoring), newton.trial(self.state), "newton")
+        totals = self._sums(Newton(self.scoring), newton.trial(self.state), "newton")
         self._take(totals, fresh=True)
         if family.steady and not self.scoring:
             self.steady, self.steady_factor = np.asarray(totals.information), self._factored()
@@ -217,13 +219,13 @@ class Run:
         if self.plan() == "newton":
             observed = state.observed
             kernel = Newton(self.scoring, "coarse" if self.coarse else "full")
-            totals = self._reduce(kernel, self._point(observed), "newton")
+            totals = self._sums(kernel, self._point(observed), "newton")
             self.exact = self.model.family.is_canonical or (bool(observed) and not self.scoring)
             self._take(totals, fresh=True)
             return
         # What is kept is labelled as what it is, whatever the next Hessian would be.
         self.state = state._replace(observed=state.information_observed)
-        totals = self._reduce(Newton(self.scoring, "none"), self._point(state.information_observed), "gradient")
+        totals = self._sums(Newton(self.scoring, "none"), self._point(state.information_observed), "gradient")
         self._take(totals, fresh=False)
 
     def close(self, null: np.ndarray) -> FitSums | None:
@@ -261,6 +263,10 @@ class Run:
             facts=facts, status=Status.CONVERGED, n_iter=int(self.state.n_iter) + 1, n_passes=dict(self.passes),
             tolerance=self.tolerance,
         )  # fmt: skip
+
+    def _sums(self, kernel: Newton, point: Point, name: str) -> Totals:
+        self.passes[name] += 1
+        return self.steps.reduce(kernel, self.model, point)
 
     def _reduce(self, kernel, point, name: str):
         self.passes[name] += 1
