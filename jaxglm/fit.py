@@ -72,9 +72,10 @@ def fit_source(
     takes one Newton pass, one more where its columns are ill-conditioned, and one for the statistics. Many rows
     in memory take a Newton pass from the fit to a sample, about two for gradients alone, and a last one that gives
     information and statistics together (:mod:`jaxglm.solvers.sampled`); fewer rows with 64 or more coefficients do the
-    same from the starting values, after a survey. Where a model of factors alone has many equal rows in memory, all of
-    these passes are over the distinct rows. After a road of gradients it is the same, from where that ended in place of
-    the fit to a sample (:mod:`jaxglm.solvers.approach`).
+    same after a survey, from the means of levels (of factors alone) or from starting values. Where a model of factors
+    alone has many equal rows in memory, all of these passes are over the distinct rows; those for steps of the binomial
+    and the Poisson family over the mean response of rows with the same predictors. After a road of gradients it is the
+    same, from where that ended in place of the fit to a sample (:mod:`jaxglm.solvers.approach`).
     """
     if model.layout.n_coefficients == 0:
         raise FitError("the model has no columns, so there is nothing to estimate; add a term or the intercept (~ 1)")

@@ -123,17 +123,23 @@ class Run:
         self.tolerance = np.inf
 
     def begin(self, curvature: str, max_iter: int, check: Callable[[Facts], None]) -> Facts | None:
-        """The first passes where there is no sample: a survey, and a step from the starting values of each row."""
+        """The first passes where there is no sample: a survey, and a step.
+
+        It is from where the means of levels lead where these tell, else from the starting values of each row.
+        """
         family = self.model.family
-        facts = host(self._reduce(Survey("own", repeats=self.source.repeats), None, "survey"))
+        facts, start = drive.starts.survey(self.source, self.model, "own")
+        self.passes["survey"] += 1
         check(facts)
         if not (np.diagonal(facts.gram) > 0).all():
             return None
         p = self.model.layout.n_coefficients
         self.settings = drive.settings_of(family, facts, self.tol, max_iter, curvature, self.precision, False)
         center = drive.starts.center_of(facts, family.mean_range)
-        self.state = newton.begin(np.zeros(p), np.ones(p, bool), center, self.settings, True)
-        totals = self._sums(Newton(self.scoring), newton.trial(self.state), "newton")
+        by_row = start is None
+        self.state = newton.begin(np.zeros(p) if by_row else start, np.ones(p, bool), center, self.settings, by_row)
+        point = newton.trial(self.state) if by_row else self._point(self.state.observed)
+        totals = self._sums(Newton(self.scoring), point, "newton")
         self._take(totals, fresh=True)
         if family.steady and not self.scoring:
             self.steady, self.steady_factor = np.asarray(totals.information), self._factored()

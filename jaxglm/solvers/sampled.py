@@ -2,9 +2,9 @@
 
 A fit to one row in fifty ends about seven standard errors from that to all rows, so near that one Hessian serves for
 several steps of a cheap pass each (gradient alone), of which each leaves a few percent of the distance. Where X'WX is
-dear, fewer rows begin at the family's starting values and go on in the same way. The passes are those of
-:mod:`jaxglm.solvers.passes`. Whatever is not plain (a step that has to be halved, columns that depend on each other,
-estimates that run away) is left to :mod:`jaxglm.solvers.drive`.
+dear, fewer rows begin where the means of levels lead, or at the family's starting values, and go on in the same way.
+The passes are those of :mod:`jaxglm.solvers.passes`. Whatever is not plain (a step that has to be halved, columns that
+depend on each other, estimates that run away) is left to :mod:`jaxglm.solvers.drive`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from jaxglm.kernels import Facts, FitSums, Kernel, Model
 from jaxglm.precision import Precision
 from jaxglm.progress import unseen
-from jaxglm.solvers import drive, rank
+from jaxglm.solvers import drive, rank, starts
 from jaxglm.solvers.passes import Run, Sampled
 from jaxglm.sources import Source
 
@@ -101,7 +101,7 @@ def solve(
 
 
 def _worth_gradients(source: Source, model: Model, precision: Precision) -> bool:
-    """Whether to begin at the family's starting values, in passes from the host."""
+    """Whether to begin without a sample, in passes from the host."""
     family = model.family
     many = source.n_rows >= _MANY_ROWS and model.layout.n_coefficients >= _MANY_COEFFICIENTS
     plain = family.has("start") and family.limit is None and not family.quadratic and not precision.single
@@ -129,7 +129,7 @@ def fit_rows(few: Source, model: Model, curvature: str, precision: Precision, do
 
 
 def _fit_rows(few: Source, model: Model, curvature: str, precision: Precision, doubtful: bool) -> Sampled | None:
-    facts = drive.survey(few, model)
+    facts, start = starts.survey(few, model)
     if not np.isfinite(facts.gram).all() or int(facts.n_bad_y):
         return None
     found, extra = drive.decide_rank(few, model, facts) if doubtful else (rank.from_gram(facts.gram), 0)
@@ -138,7 +138,7 @@ def _fit_rows(few: Source, model: Model, curvature: str, precision: Precision, d
     # Whether estimates run away is seen in all rows, to which this is but the way.
     solved = drive.solve(
         few, model, facts, found, tol=_SAMPLE_TOLERANCE * np.sqrt(found.active.sum()), max_iter=50,
-        curvature="early" if curvature == "late" else curvature, want=("expected",), precision=precision,
+        curvature="early" if curvature == "late" else curvature, start=start, want=("expected",), precision=precision,
         searches=False,
     )  # fmt: skip
     if not solved.status.converged or solved.held.any() or solved.recession is not None:
