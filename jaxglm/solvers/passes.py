@@ -43,6 +43,8 @@ _DOUBTFUL = 1e-9
 _SLOW = 0.25
 #: Gradient passes that cost as much as a Hessian and what it then still takes.
 _PASSES_OF_A_HESSIAN = 3
+#: The same of factors alone, whose products take as long as two gradients.
+_PASSES_OF_A_HESSIAN_CODES = 2
 #: The same of a source that reads the rows anew at every pass, which is most of the cost of both.
 _PASSES_OF_A_HESSIAN_READ = 1
 #: How much better the closing pass must be expected to end than it has to.
@@ -113,6 +115,8 @@ class Run:
         self.secants: Secants | None = None
         #: The last Hessian, factored, where that is done on the host.
         self.factor: Information | None = None
+        #: Gradient passes that are worth a Hessian.
+        self.most_gradients = _PASSES_OF_A_HESSIAN
         #: How far the steps since the Hessian went, and what share of a distance a step leaves.
         self.reach, self.leaves = 0.0, None
         self.ended = False
@@ -137,6 +141,8 @@ class Run:
         self.settings = drive.settings_of(family, facts, self.tol, max_iter, curvature, self.precision, False)
         center = drive.starts.center_of(facts, family.mean_range)
         by_row = start is None
+        if not by_row:
+            self.most_gradients = _PASSES_OF_A_HESSIAN_CODES
         self.state = newton.begin(np.zeros(p) if by_row else start, np.ones(p, bool), center, self.settings, by_row)
         point = newton.trial(self.state) if by_row else self._point(self.state.observed)
         totals = self._sums(Newton(self.scoring), point, "newton")
@@ -217,7 +223,7 @@ class Run:
             return "newton"
         target = self.tol * min(1.0 / self._stale(1.0), 1.0 / self.leaves)
         needed = np.log(max(error / target, 1.0)) / -np.log(self.leaves)
-        return "newton" if needed > (_PASSES_OF_A_HESSIAN_READ if read else _PASSES_OF_A_HESSIAN) else "gradient"
+        return "newton" if needed > (_PASSES_OF_A_HESSIAN_READ if read else self.most_gradients) else "gradient"
 
     def step(self) -> None:
         """A pass for a step."""
