@@ -21,6 +21,7 @@ from jaxglm.kernels import (
     Facts,
     FitSums,
     Joint,
+    Kernel,
     Model,
     Newton,
     Point,
@@ -96,11 +97,15 @@ class Secants:
 class Run:
     """The passes over all rows, one after the other; lengths are in standard errors."""
 
-    def __init__(self, source: Source, model: Model, kind: str, tol: float, precision: Precision):
+    def __init__(
+        self, source: Source, model: Model, kind: str, tol: float, precision: Precision, beside: Kernel | None = None
+    ):
         self.source, self.model, self.kind, self.tol, self.precision = source, model, kind, tol, precision
         family = model.family
         #: The rows as far as steps need them.
         self.steps = source.pooled(model)
+        #: What is summed beside the first step from a sample, and its value.
+        self.beside, self.found = beside, None
         self.scoring = family.has("scoring")
         self.single = self.coarse = False
         #: Whether the way began at starting values, farther away than a fit to a sample.
@@ -166,17 +171,16 @@ class Run:
             for design in self.model.layout.designs for part, _ in design.parts
         )  # fmt: skip
         rough = sample.whole and self.coarse and (self.single or not family.quadratic)
-        kernel = Joint(
-            (Newton(self.scoring, "coarse" if rough else "full"), Survey("none", repeats=self.source.repeats))
-        )
+        first, survey = Newton(self.scoring, "coarse" if rough else "full"), Survey("none", repeats=self.source.repeats)
+        kernel = Joint((first, survey) if self.beside is None else (first, survey, self.beside))
         # So near, the observed information gives the better steps, unless the expected one serves for good.
         early = curvature == "late" and sample.observed and not family.steady
         curvature, observed = "early" if early else curvature, np.asarray(early)
         self.exact = self.exact or (early and not self.scoring)
         center = np.asarray(drive.starts.center_of(sample.facts, family.mean_range))
         point = Point(sample.theta, observed, None, center)
-        totals, facts = self._reduce(kernel, point, "newton")
-        facts = host(facts)
+        totals, facts, *beside = self._reduce(kernel, point, "newton")
+        facts, self.found = host(facts), beside[0] if beside else None
         self.settings = drive.settings_of(family, facts, self.tol, max_iter, curvature, self.precision, self.single)
         active = np.ones(len(sample.theta), bool)
         self.state = newton.begin(sample.theta, active, center, self.settings, False)._replace(observed=observed)

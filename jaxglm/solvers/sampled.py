@@ -62,8 +62,9 @@ def solve(
     kind: str,
     precision: Precision,
     check: Callable[[Facts], None],
-    null: Callable[[Facts, np.ndarray], tuple[np.ndarray, int]],
+    null: Callable[[Facts, np.ndarray, Any], tuple[np.ndarray, int]],
     sample: Sampled | None = None,
+    beside: Kernel | None = None,
 ) -> Closed | None:
     """Minimize the negative log-likelihood, or None where this way does not pay or is not safe.
 
@@ -73,8 +74,9 @@ def solve(
     kind : "expected" or "observed", the information to return
     precision : what the rows are kept in
     check : raises where the facts of the rows forbid a fit
-    null : the null model's constant and the passes it took, from facts and theta
+    null : the null model's constant and the passes it took, from facts, theta, and the value of `beside` or None
     sample : where to begin; by default the fit to a sample, which only many rows are worth
+    beside : what `null` needs a sum of, at no point; it is made in the first pass that is for a step
     """
     if not model.family.has_expected:
         return None
@@ -83,7 +85,7 @@ def solve(
         sample = agreed(source, fit_rows(few, model, curvature, precision))
     if sample is None and (few is not None or not _worth_gradients(source, model, precision)):
         return None
-    run = Run(source, model, kind, tol, precision)
+    run = Run(source, model, kind, tol, precision, beside)
     facts = run.begin(curvature, max_iter, check) if sample is None else run.open(sample, curvature, max_iter, check)
     if facts is None:
         return None
@@ -91,7 +93,7 @@ def solve(
         if run.plan() != "closing":
             run.step()
             continue
-        constant, null_passes = null(facts, run.trial)
+        constant, null_passes = null(facts, run.trial, run.found)
         sums = run.close(constant)
         if sums is not None and run.ended:
             surveyed = run.sample.facts
