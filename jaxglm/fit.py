@@ -72,9 +72,10 @@ def fit_source(
     takes one Newton pass, one more where its columns are ill-conditioned, and one for the statistics. Many rows
     in memory take a Newton pass from the fit to a sample, about two for gradients alone, and a last one that gives
     information and statistics together (:mod:`jaxglm.solvers.sampled`); fewer rows with 64 or more coefficients do the
-    same from the starting values, after a survey. Where a model of factors alone has many equal rows in memory, all of
-    these passes are over the distinct rows. After a road of gradients it is the same, from where that ended in place of
-    the fit to a sample (:mod:`jaxglm.solvers.approach`).
+    same after a survey, from the means of levels (of factors alone) or from starting values. Where a model of factors
+    alone has many equal rows in memory, all of these passes are over the distinct rows; those for steps of the binomial
+    and the Poisson family over the mean response of rows with the same predictors. After a road of gradients it is the
+    same, from where that ended in place of the fit to a sample (:mod:`jaxglm.solvers.approach`).
     """
     if model.layout.n_coefficients == 0:
         raise FitError("the model has no columns, so there is nothing to estimate; add a term or the intercept (~ 1)")
@@ -83,8 +84,8 @@ def fit_source(
     def check(facts):
         _check(source, model, facts, name_row, name_column)
 
-    def null_of(facts, theta):
-        return _null_constant(*solving, facts, theta, has_intercept, has_offset, options)
+    def null_of(facts, theta, sums=None):
+        return _null_constant(*solving, facts, theta, has_intercept, has_offset, options, sums)
 
     solving = source.condensed(model)
     reached = _REACHED * options.precision.eps if options.precision.eps > newton.EPS else 0.0
@@ -97,6 +98,7 @@ def fit_source(
         solved = sampled.solve(
             *solving, tol=options.tol, max_iter=options.max_iter, curvature=options.curvature, kind=kind,
             precision=options.precision, check=check, null=null_of, sample=way.sample,
+            beside=NullSums() if has_intercept and has_offset and _tells_null(model) else None,
         )  # fmt: skip
     if solved is None:
         solved, way = _solve_from(way, *solving, options, kind, check, null_of)
@@ -231,18 +233,30 @@ def _other_family(y: np.ndarray) -> str:
     return f" The response holds {found.values}; {' or '.join(found.names)} can have them." if found.names else ""
 
 
-def _null_constant(source, model, facts, theta, has_intercept, has_offset, options) -> tuple[np.ndarray, int]:
-    """The null model's mean predictor without its offset, and the passes this took; other predictors stay as fitted."""
+def _tells_null(model: Model) -> bool:
+    """Whether two sums tell the null model's constant where there are offsets."""
+    family = model.family
+    known = family.link.multiplicative and family.variance_power is not None and family.has("unit_deviance")
+    return known and model.layout.n_predictors == 1
+
+
+def _null_constant(
+    source, model, facts, theta, has_intercept, has_offset, options, sums=None
+) -> tuple[np.ndarray, int]:
+    """The null model's mean predictor without its offset, and the passes this took; other predictors stay as fitted.
+
+    `sums` are those of NullSums, if they are known.
+    """
     family, layout = model.family, model.layout
     if not has_intercept or not family.has("unit_deviance"):
         return np.zeros(()), 0
     # A constant mean is estimated by the mean of y, whatever else is constant.
     if not has_offset and all(isinstance(design, Constant) for design in layout.designs[1:]):
         return np.asarray(starts.on_link_scale(family, float(facts.total) / float(facts.size))), 0
-    if layout.n_predictors == 1 and family.link.multiplicative and family.variance_power is not None:
-        above, below = host(source.reduce(NullSums(), model, None))
+    if _tells_null(model):
+        above, below = host(source.reduce(NullSums(), model, None) if sums is None else sums)
         if above > 0 and 0 < below < np.inf:
-            return np.log(above / below), 1
+            return np.log(above / below), int(sums is None)
 
     def with_others(rows):
         """The rows of the null model: what the other predictors add becomes part of their offset."""

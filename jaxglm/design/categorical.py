@@ -43,6 +43,17 @@ class Coding(ABC):
     def table(self) -> jax.Array:
         """T itself."""
 
+    def apart(self, h: np.ndarray) -> list[tuple[Coding, np.ndarray]]:
+        """The coding of each factor that stands under the code, with its own sums; h (n_levels,) has those of all."""
+        return [(self, h)]
+
+    def nearest(self, values: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
+        """The constant c and b for which c + T b comes nearest to a value a level; host arrays (n_levels,)."""
+        columns = np.column_stack([np.ones(self.n_levels), np.asarray(self.table())])
+        root = np.sqrt(weights)
+        found = np.linalg.lstsq(root[:, None] * columns, root * values, rcond=1e-9)[0]
+        return float(found[0]), found[1:]
+
 
 @pytree
 class Indicator(Coding):
@@ -105,6 +116,14 @@ class Indicator(Coding):
 
     def table(self) -> jax.Array:
         return self.expand(jnp.eye(self.width))
+
+    def nearest(self, values: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
+        slot = np.asarray(self._slot)
+        # The last slot is that of levels that light no column.
+        sums = np.bincount(slot, weights * values, self.width + 1)
+        whole = np.bincount(slot, weights, self.width + 1)
+        means = sums / np.where(whole > 0, whole, 1.0)
+        return float(means[-1]), means[:-1] - means[-1]
 
 
 @pytree

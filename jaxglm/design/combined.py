@@ -72,6 +72,9 @@ class Combined(Coding):
     def table(self) -> jax.Array:
         return self.expand(np.eye(self.n_columns))
 
+    def apart(self, h: np.ndarray) -> list[tuple[Coding, np.ndarray]]:
+        return [(coding, self._over(h, i)) for i, coding in enumerate(self.codings)]
+
 
 def combined_codes(codes: Sequence[jax.Array], levels: Sequence[int]) -> jax.Array:
     """The code under which each row stands in :class:`Combined`, from those of its factors; host arrays stay such."""

@@ -41,6 +41,8 @@ class Family(ABC):
     linear_in_y : bool
         Whether the second derivative of `nll` is linear in y, so that its value at
         y = mean is its expectation (exponential dispersion families).
+    pools : bool
+        Whether `nll` itself is linear in y, so that of rows with the same predictors their mean response tells all.
     prior_divides_phi : bool
         How prior weights enter the log-likelihood that AIC uses, as in R: True if a
         row of weight w has dispersion phi / w, False if its log density counts w times.
@@ -65,6 +67,7 @@ class Family(ABC):
     mean_range: ClassVar[str] = "real"
     canonical: ClassVar[type[Link] | None] = Identity
     linear_in_y: ClassVar[bool] = True
+    pools: ClassVar[bool] = False
     prior_divides_phi: ClassVar[bool] = False
     support_text: ClassVar[str] = "any finite number"
     variance_power: ClassVar[float | None] = None

@@ -35,6 +35,7 @@ class Binomial(Family):
     canonical = Logit
     support_text = "0/1, two labels, or proportions between 0 and 1"
     counted = True
+    pools = True
 
     def _trials(self, aux: Aux) -> jax.Array | float:
         return aux.get("trials", 1.0)

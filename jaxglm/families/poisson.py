@@ -35,6 +35,7 @@ class Poisson(Family):
     canonical = Log
     support_text = "numbers >= 0 (counts)"
     counted = True
+    pools = True
 
     def _y_log_mean(self, y, eta) -> jax.Array:
         # Where y = 0 the log is not wanted: it is -inf at mu = 0.

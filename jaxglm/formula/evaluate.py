@@ -123,6 +123,9 @@ def _gaps(
     value: Value, table: Table, used: tuple[str, ...], tree: syntax.Tree | None, lenient: bool
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     if isinstance(value, (Factor, Coded, Datetime)):
+        factor = value.factor if isinstance(value, Coded) else value
+        if isinstance(factor, Factor) and factor.complete:
+            return None, None
         missing = missing_rows(value)
         return (missing, None) if missing.any() else (None, None)
     if isinstance(value, Numeric) and value.source.dtype.kind in "iu":

@@ -18,6 +18,9 @@ from jaxglm.errors import DataError
 
 Level = str | int | float | bool
 
+#: Levels that are looked for one by one.
+_FEW_LEVELS = 8
+
 
 class Column:
     """Base of the kinds of column; `n_rows` values in the order of the frame."""
@@ -114,6 +117,11 @@ class Factor(Column):
     def missing(self) -> np.ndarray:
         return self.codes < 0
 
+    @cached_property
+    def complete(self) -> bool:
+        """Whether no value is missing; quicker than the mask of those that are."""
+        return not len(self.codes) or int(self.codes.min()) >= 0
+
     @property
     def factor(self) -> Factor:
         return self
@@ -149,7 +157,13 @@ class Factor(Column):
         found = np.zeros(len(self.levels) + 1, bool)
         start, size = 0, 2**14
         while start < len(codes) and not found[:-1].all():
-            found[codes[start : start + size]] = True
+            part = codes[start : start + size]
+            absent = np.flatnonzero(~found[:-1])
+            if len(absent) <= _FEW_LEVELS:
+                # To look for a few is quicker than to look each code up.
+                found[absent] = [(part == level).any() for level in absent.astype(codes.dtype)]
+            else:
+                found[part] = True
             start, size = start + size, 2 * size
         return found[:-1]
 

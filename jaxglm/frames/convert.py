@@ -76,7 +76,7 @@ def from_pandas(series: Any, what: str) -> Column:
     if isinstance(dtype, np.dtype):
         return from_numpy(series.to_numpy(), what)
     if isinstance(dtype, pd.CategoricalDtype):
-        return factor_of(series.cat.codes.to_numpy(), dtype.categories.tolist(), ordered=bool(dtype.ordered))
+        return factor_of(np.array(series.array.codes, np.int32), dtype.categories.tolist(), ordered=bool(dtype.ordered))
     if isinstance(dtype, pd.SparseDtype):
         return from_numpy(series.sparse.to_dense().to_numpy(), what)
     if isinstance(dtype, pd.ArrowDtype):

@@ -9,7 +9,7 @@ from jaxglm.kernels.meat import ClusterMeat, LeverageMeat, LeveragePoint, Meat, 
 from jaxglm.kernels.movement import Boundaries, Movement, Moves
 from jaxglm.kernels.rows import row_terms
 from jaxglm.kernels.statistics import Closing, ClosingPoint, FitPoint, FitSums, NullSums, Statistics
-from jaxglm.kernels.survey import Facts, Survey
+from jaxglm.kernels.survey import Facts, Margins, Survey
 from jaxglm.kernels.totals import Newton, Point, Totals
 from jaxglm.kernels.triangle import Triangle
 from jaxglm.kernels.values import (
@@ -81,6 +81,7 @@ __all__ = [
     "Lanes",
     "LeverageMeat",
     "LeveragePoint",
+    "Margins",
     "Matrix",
     "Meat",
     "Model",

@@ -76,3 +76,26 @@ class Survey(Kernel):
         if self.products == "own":
             return value._replace(gram=layout.own_of(value.gram))
         return value._replace(gram=layout.gram_of(value.gram), ones=layout.gradient_of(value.ones))
+
+
+@dataclass(frozen=True)
+class Margins(Kernel):
+    """Sums of size and of size times y over the rows of each level; their ratios are the means of the levels.
+
+    Both have one entry an element, in its raw form. Offsets multiply the sizes where they do so with the mean; else the
+    third value is the sum of size times the offset.
+    """
+
+    def map(self, model: Model, point: None, rows: Rows) -> tuple[list[jax.Array], list[jax.Array], jax.Array]:
+        family, layout = model.family, model.layout
+        size = rows.weight * jax.vmap(family.size)(rows.aux) if rows.aux else rows.weight
+        factor, shift = size, jnp.zeros(())
+        if rows.offset is not None and family.link.multiplicative:
+            factor = size * jnp.exp(rows.mean_offset)
+        elif rows.offset is not None:
+            shift = total(size * rows.mean_offset)
+
+        def sums(values):
+            return layout.gradient_sums(rows.x, jnp.broadcast_to(values[:, None], (len(values), layout.n_predictors)))
+
+        return sums(factor), sums(size * rows.y), shift

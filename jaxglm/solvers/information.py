@@ -144,6 +144,9 @@ def _in_blocks(matrix: np.ndarray) -> np.ndarray:
 
     Others it would start turn for milliseconds after their work is done, at the expense of the next pass over the rows.
     """
+    # Without the wrappers of NumPy, which take several times as long as the work on a block.
+    from scipy.linalg.lapack import dpotrf, dtrtri
+
     p = len(matrix)
     lower = np.zeros_like(matrix)
     for start in range(0, p, _BLOCK):
@@ -153,9 +156,11 @@ def _in_blocks(matrix: np.ndarray) -> np.ndarray:
         for top in range(start, p, size) if start else ():
             rest[top - start : top - start + size] -= lower[top : top + size, :start] @ left
         width = here.stop - start
-        corner = np.linalg.cholesky(rest[:width])
+        corner, failed = dpotrf(rest[:width], lower=1)
+        if failed:
+            raise np.linalg.LinAlgError("not positive definite")
         lower[here, here] = corner
-        inverse = np.linalg.inv(corner).T
+        inverse = dtrtri(corner, lower=1)[0].T
         for top in range(here.stop, p, _DEPTH):
             lower[top : top + _DEPTH, here] = rest[top - start : top - start + _DEPTH] @ inverse
     return lower
@@ -166,10 +171,12 @@ def _inverse(lower: jax.Array) -> jax.Array:
     p, xp = len(lower), namespace(lower)
     if xp is jnp or not _FEW < p <= _MOST or not np.isfinite(lower).all():
         return _forward(lower, xp.eye(p, dtype=lower.dtype))
+    from scipy.linalg.lapack import dtrtri
+
     inverse = np.zeros_like(lower)
     for start in range(0, p, _BLOCK):
         here = slice(start, min(start + _BLOCK, p))
-        corner = np.tril(np.linalg.inv(lower[here, here]))
+        corner = dtrtri(lower[here, here], lower=1)[0]
         inverse[here, here] = corner
         for left in range(0, start, _BLOCK):
             columns = slice(left, left + _BLOCK)
@@ -198,9 +205,10 @@ def _substitute(lower: np.ndarray, b: np.ndarray, transposed: bool) -> np.ndarra
         return np.full_like(b, np.nan)
     if len(b) <= _FEW:
         return _by_row(lower.T[::-1, ::-1], b[::-1])[::-1] if transposed else _by_row(lower, b)
-    from scipy.linalg import solve_triangular as substitute
+    from scipy.linalg.lapack import dtrtrs
 
-    return substitute(lower, b, trans=int(transposed), lower=True, check_finite=False)
+    # The transpose lies in memory in the order of LAPACK, and solve_triangular takes as long again to get there.
+    return dtrtrs(lower.T, b, lower=0, trans=int(not transposed))[0]
 
 
 def _by_row(lower: np.ndarray, b: np.ndarray) -> np.ndarray:

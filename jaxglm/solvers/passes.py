@@ -21,6 +21,7 @@ from jaxglm.kernels import (
     Facts,
     FitSums,
     Joint,
+    Kernel,
     Model,
     Newton,
     Point,
@@ -43,6 +44,8 @@ _DOUBTFUL = 1e-9
 _SLOW = 0.25
 #: Gradient passes that cost as much as a Hessian and what it then still takes.
 _PASSES_OF_A_HESSIAN = 3
+#: The same of factors alone, whose products take as long as two gradients.
+_PASSES_OF_A_HESSIAN_CODES = 2
 #: The same of a source that reads the rows anew at every pass, which is most of the cost of both.
 _PASSES_OF_A_HESSIAN_READ = 1
 #: Rows of a sample for each coefficient from which its Hessian is near enough that of all rows for a first step.
@@ -96,9 +99,15 @@ class Secants:
 class Run:
     """The passes over all rows, one after the other; lengths are in standard errors."""
 
-    def __init__(self, source: Source, model: Model, kind: str, tol: float, precision: Precision):
+    def __init__(
+        self, source: Source, model: Model, kind: str, tol: float, precision: Precision, beside: Kernel | None = None
+    ):
         self.source, self.model, self.kind, self.tol, self.precision = source, model, kind, tol, precision
         family = model.family
+        #: The rows as far as steps need them.
+        self.steps = source.pooled(model)
+        #: What is summed beside the first step from a sample, and its value.
+        self.beside, self.found = beside, None
         self.scoring = family.has("scoring")
         self.single = self.coarse = False
         #: Whether the way began at starting values, farther away than a fit to a sample.
@@ -106,12 +115,15 @@ class Run:
         self.passes: Counter = Counter(sample=1) if source.read_anew else Counter()
         #: Whether what a step solves with is the very Hessian, so that a fresh one leaves less the nearer it is.
         self.exact = family.is_canonical
-        #: The expected information, where it is known to be the same everywhere.
+        #: The expected information, where it is known to be the same everywhere, and its factor.
         self.steady: np.ndarray | None = None
+        self.steady_factor: Information | None = None
         #: How steps are made where a pass gave no Hessian.
         self.secants: Secants | None = None
         #: The last Hessian, factored, where that is done on the host.
         self.factor: Information | None = None
+        #: Gradient passes that are worth a Hessian.
+        self.most_gradients = _PASSES_OF_A_HESSIAN
         #: How far the steps since the Hessian went, and what share of a distance a step leaves.
         self.reach, self.leaves = 0.0, None
         self.ended = False
@@ -122,20 +134,28 @@ class Run:
         self.tolerance = np.inf
 
     def begin(self, curvature: str, max_iter: int, check: Callable[[Facts], None]) -> Facts | None:
-        """The first passes where there is no sample: a survey, and a step from the starting values of each row."""
+        """The first passes where there is no sample: a survey, and a step.
+
+        It is from where the means of levels lead where these tell, else from the starting values of each row.
+        """
         family = self.model.family
-        facts = host(self._reduce(Survey("own", repeats=self.source.repeats), None, "survey"))
+        facts, start = drive.starts.survey(self.source, self.model, "own")
+        self.passes["survey"] += 1
         check(facts)
         if not (np.diagonal(facts.gram) > 0).all():
             return None
         p = self.model.layout.n_coefficients
         self.settings = drive.settings_of(family, facts, self.tol, max_iter, curvature, self.precision, False)
         center = drive.starts.center_of(facts, family.mean_range)
-        self.state = newton.begin(np.zeros(p), np.ones(p, bool), center, self.settings, True)
-        totals = self._reduce(Newton(self.scoring), newton.trial(self.state), "newton")
+        by_row = start is None
+        if not by_row:
+            self.most_gradients = _PASSES_OF_A_HESSIAN_CODES
+        self.state = newton.begin(np.zeros(p) if by_row else start, np.ones(p, bool), center, self.settings, by_row)
+        point = newton.trial(self.state) if by_row else self._point(self.state.observed)
+        totals = self._sums(Newton(self.scoring), point, "newton")
         self._take(totals, fresh=True)
         if family.steady and not self.scoring:
-            self.steady = np.asarray(totals.information)
+            self.steady, self.steady_factor = np.asarray(totals.information), self._factored()
         factor = self._factored()
         pivot = float(np.min(np.diagonal(factor.lower) ** 2)) if factor.ok else 0.0
         self.sample, self.from_start = Sampled(np.zeros(p), True, pivot, facts, factor), True
@@ -155,15 +175,16 @@ class Run:
         rough = sample.whole and self.coarse and (self.single or not family.quadratic)
         lent = self._lends(sample)
         gram = "none" if lent else "coarse" if rough else "full"
-        kernel = Joint((Newton(self.scoring, gram), Survey("none", repeats=self.source.repeats)))
+        first, survey = Newton(self.scoring, gram), Survey("none", repeats=self.source.repeats)
+        kernel = Joint((first, survey) if self.beside is None else (first, survey, self.beside))
         # So near, the observed information gives the better steps, unless the expected one serves for good.
         early = curvature == "late" and sample.observed and not family.steady
         curvature, observed = "early" if early else curvature, np.asarray(early)
         self.exact = self.exact or (early and not self.scoring)
         center = np.asarray(drive.starts.center_of(sample.facts, family.mean_range))
         point = Point(sample.theta, observed, None, center)
-        totals, facts = self._reduce(kernel, point, "gradient" if lent else "newton")
-        facts = host(facts)
+        totals, facts, *beside = self._reduce(kernel, point, "gradient" if lent else "newton")
+        facts, self.found = host(facts), beside[0] if beside else None
         self.settings = drive.settings_of(family, facts, self.tol, max_iter, curvature, self.precision, self.single)
         active = np.ones(len(sample.theta), bool)
         self.state = newton.begin(sample.theta, active, center, self.settings, False)._replace(observed=observed)
@@ -176,7 +197,7 @@ class Run:
         if not sample.whole and self.goes_on and not self._full_rank():
             return None
         if family.steady and not rough and not self.scoring:
-            self.steady = np.asarray(totals.information)
+            self.steady, self.steady_factor = np.asarray(totals.information), self._factored()
         check(facts)
         return facts
 
@@ -213,7 +234,7 @@ class Run:
             return "newton"
         target = self.tol * min(1.0 / self._stale(1.0), 1.0 / self.leaves)
         needed = np.log(max(error / target, 1.0)) / -np.log(self.leaves)
-        return "newton" if needed > (_PASSES_OF_A_HESSIAN_READ if read else _PASSES_OF_A_HESSIAN) else "gradient"
+        return "newton" if needed > (_PASSES_OF_A_HESSIAN_READ if read else self.most_gradients) else "gradient"
 
     def step(self) -> None:
         """A pass for a step."""
@@ -221,13 +242,13 @@ class Run:
         if self.plan() == "newton":
             observed = state.observed
             kernel = Newton(self.scoring, "coarse" if self.coarse else "full")
-            totals = self._reduce(kernel, self._point(observed), "newton")
+            totals = self._sums(kernel, self._point(observed), "newton")
             self.exact = self.model.family.is_canonical or (bool(observed) and not self.scoring)
             self._take(totals, fresh=True)
             return
         # What is kept is labelled as what it is, whatever the next Hessian would be.
         self.state = state._replace(observed=state.information_observed)
-        totals = self._reduce(Newton(self.scoring, "none"), self._point(state.information_observed), "gradient")
+        totals = self._sums(Newton(self.scoring, "none"), self._point(state.information_observed), "gradient")
         self._take(totals, fresh=False)
 
     def close(self, null: np.ndarray) -> FitSums | None:
@@ -253,8 +274,8 @@ class Run:
     def solution(self, facts: Facts) -> drive.Solution:
         """What the last pass ended with."""
         p = len(self.sample.theta)
-        if self.information is self.steady and self.secants is not None:
-            information = self.secants.factor
+        if self.information is self.steady and self.steady_factor is not None:
+            information = self.steady_factor
         elif self.information is self.state.information:
             information = self._factored()
         else:
@@ -278,6 +299,10 @@ class Run:
         many = float(sample.facts.n_rows) >= _ROWS_OF_A_HESSIAN * len(sample.theta)
         pays = self.source.read_anew and self.coarse and family.is_canonical and not (family.steady or family.quadratic)
         return pays and sample.whole and numeric and many
+
+    def _sums(self, kernel: Newton, point: Point, name: str) -> Totals:
+        self.passes[name] += 1
+        return self.steps.reduce(kernel, self.model, point)
 
     def _reduce(self, kernel, point, name: str):
         self.passes[name] += 1

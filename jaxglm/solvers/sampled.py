@@ -2,10 +2,10 @@
 
 A fit to one row in fifty ends about seven standard errors from that to all rows, so near that one Hessian serves for
 several steps of a cheap pass each (gradient alone), of which each leaves a few percent of the distance. Of rows that
-are read anew at every pass the first step may be by the sample's own. Where X'WX is dear, fewer rows begin at the
-family's starting values and go on in the same way. The passes are those of :mod:`jaxglm.solvers.passes`. Whatever is
-not plain (a step that has to be halved, columns that depend on each other, estimates that run away) is left to
-:mod:`jaxglm.solvers.drive`.
+are read anew at every pass the first step may be by the sample's own. Where X'WX is dear, fewer rows begin where the
+means of levels lead, or at the family's starting values, and go on in the same way. The passes are those of
+:mod:`jaxglm.solvers.passes`. Whatever is not plain (a step that has to be halved, columns that depend on each other,
+estimates that run away) is left to :mod:`jaxglm.solvers.drive`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from jaxglm.kernels import Facts, FitSums, Kernel, Model
 from jaxglm.precision import Precision
 from jaxglm.progress import unseen
-from jaxglm.solvers import drive, rank
+from jaxglm.solvers import drive, rank, starts
 from jaxglm.solvers.passes import Run, Sampled
 from jaxglm.sources import Source
 
@@ -63,8 +63,9 @@ def solve(
     kind: str,
     precision: Precision,
     check: Callable[[Facts], None],
-    null: Callable[[Facts, np.ndarray], tuple[np.ndarray, int]],
+    null: Callable[[Facts, np.ndarray, Any], tuple[np.ndarray, int]],
     sample: Sampled | None = None,
+    beside: Kernel | None = None,
 ) -> Closed | None:
     """Minimize the negative log-likelihood, or None where this way does not pay or is not safe.
 
@@ -74,8 +75,9 @@ def solve(
     kind : "expected" or "observed", the information to return
     precision : what the rows are kept in
     check : raises where the facts of the rows forbid a fit
-    null : the null model's constant and the passes it took, from facts and theta
+    null : the null model's constant and the passes it took, from facts, theta, and the value of `beside` or None
     sample : where to begin; by default the fit to a sample, which only many rows are worth
+    beside : what `null` needs a sum of, at no point; it is made in the first pass that is for a step
     """
     if not model.family.has_expected:
         return None
@@ -84,7 +86,7 @@ def solve(
         sample = agreed(source, fit_rows(few, model, curvature, precision))
     if sample is None and (few is not None or not _worth_gradients(source, model, precision)):
         return None
-    run = Run(source, model, kind, tol, precision)
+    run = Run(source, model, kind, tol, precision, beside)
     facts = run.begin(curvature, max_iter, check) if sample is None else run.open(sample, curvature, max_iter, check)
     if facts is None:
         return None
@@ -92,7 +94,7 @@ def solve(
         if run.plan() != "closing":
             run.step()
             continue
-        constant, null_passes = null(facts, run.trial)
+        constant, null_passes = null(facts, run.trial, run.found)
         sums = run.close(constant)
         if sums is not None and run.ended:
             surveyed = run.sample.facts
@@ -102,7 +104,7 @@ def solve(
 
 
 def _worth_gradients(source: Source, model: Model, precision: Precision) -> bool:
-    """Whether to begin at the family's starting values, in passes from the host."""
+    """Whether to begin without a sample, in passes from the host."""
     family = model.family
     many = source.n_rows >= _MANY_ROWS and model.layout.n_coefficients >= _MANY_COEFFICIENTS
     plain = family.has("start") and family.limit is None and not family.quadratic and not precision.single
@@ -130,7 +132,7 @@ def fit_rows(few: Source, model: Model, curvature: str, precision: Precision, do
 
 
 def _fit_rows(few: Source, model: Model, curvature: str, precision: Precision, doubtful: bool) -> Sampled | None:
-    facts = drive.survey(few, model)
+    facts, start = starts.survey(few, model)
     if not np.isfinite(facts.gram).all() or int(facts.n_bad_y):
         return None
     found, extra = drive.decide_rank(few, model, facts) if doubtful else (rank.from_gram(facts.gram), 0)
@@ -139,7 +141,7 @@ def _fit_rows(few: Source, model: Model, curvature: str, precision: Precision, d
     # Whether estimates run away is seen in all rows, to which this is but the way.
     solved = drive.solve(
         few, model, facts, found, tol=_SAMPLE_TOLERANCE * np.sqrt(found.active.sum()), max_iter=50,
-        curvature="early" if curvature == "late" else curvature, want=("expected",), precision=precision,
+        curvature="early" if curvature == "late" else curvature, start=start, want=("expected",), precision=precision,
         searches=False,
     )  # fmt: skip
     if not solved.status.converged or solved.held.any() or solved.recession is not None:

@@ -24,8 +24,9 @@ from jaxglm.sources.base import (
     reduce_chunks,
     stored,
     to_device,
+    workers,
 )
-from jaxglm.sources.distinct import distinct
+from jaxglm.sources.distinct import distinct, pooled
 from jaxglm.sources.placing import place, taken
 from jaxglm.sources.storage import Window, is_leaf, row_bytes
 from jaxglm.sources.walk import walk_chunks
@@ -77,7 +78,8 @@ class ArraySource(Source):
             return cls([to_device(pad(rows, min(size, bucket(n))))], [n])
         size = even_rows(size, n)
         if all(a.dtype.kind == "i" and a.ndim == 1 for a in jax.tree.leaves(rows.x)):
-            return cls._kept(jax.tree.map(_owned, rows), size)
+            # Codes are made by us, the rest may be the user's.
+            return cls._kept(jax.tree.map(_owned, rows._replace(x=()))._replace(x=rows.x), size)
         in_place = n * row_bytes(rows) >= ALIASED_BYTES
         return cls(_cut_up(rows, size, in_place), _counts(n, size), in_place and not owned)
 
@@ -85,6 +87,13 @@ class ArraySource(Source):
     def _kept(cls, rows: Rows, size: int, repeats: bool = False) -> ArraySource:
         """Of host rows that nobody else changes before they become chunks of so many rows, when first needed."""
         return cls([], _counts(len(rows.y), size), repeats=repeats, host=rows, size=size)
+
+    @classmethod
+    def _of_few(cls, few: Rows, most: int) -> ArraySource:
+        """Of rows that stand for several each, in chunks of at most so many."""
+        # A chunk a thread, as far as there is work for a thread.
+        size = bucket(-(-len(few.y) // workers(len(few.y), few)))
+        return cls._kept(few, min(most, size), repeats=True)
 
     @property
     def _chunks(self) -> list[Rows]:
@@ -129,14 +138,16 @@ class ArraySource(Source):
         few = None if self._host is None else distinct(self._host)
         source = self
         if few is not None:
-            # A chunk a thread, as long as one is worth a thread.
-            size = bucket(-(-len(few.y) // min(threads(), max(len(few.y) // _LEAST_COMBINED, 1))))
-            source = ArraySource._kept(few, min(self._size, size), repeats=True)
+            source = ArraySource._of_few(few, self._size)
         made = model.layout.combined() if source.n_rows >= _LEAST_COMBINED else None
         if made is None:
             return source, model
         layout, change = made
         return _Combined(source, change), Model(model.family, layout)
+
+    def pooled(self, model: Model) -> ArraySource:
+        few = pooled(self._host) if self.repeats and self._host is not None and model.family.pools else None
+        return self if few is None else ArraySource._of_few(few, self._size)
 
     def beside(self, values: Any, change: Callable[[Rows, Any], Rows]) -> ArraySource:
         starts = np.cumsum([0, *self._counts])

@@ -84,6 +84,10 @@ class Source(ABC):
         """A source and a model that give the same sums for less work; these very two where there are none."""
         return self, model
 
+    def pooled(self, model: Model) -> Source:
+        """A source of fewer rows with the same sums of the model's `nll` and its derivatives; itself where none is."""
+        return self
+
     @property
     def own(self) -> Source:
         """The rows of this process, where others hold further ones; else all."""
@@ -125,6 +129,11 @@ def chunk_rows(width: int = 0, n: int = 0) -> int:
     while rows * 2 * width <= _CHUNK_BYTES and rows < most:
         rows *= 2
     return rows
+
+
+def workers(n: int, rows: Rows) -> int:
+    """Threads that it pays to start for sums over n rows such as these."""
+    return max(min(threads(), n * row_bytes(rows) // _THREAD_BYTES), 1)
 
 
 def even_rows(size: int, n: int) -> int:
@@ -279,13 +288,12 @@ def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: list[tuple[R
     # Handed over once, not with every chunk; a CPU reads what is small where it lies, at a tenth of that cost.
     few = len(chunks) <= _MANY_CHUNKS and jax.default_backend() == "cpu"
     there = (model, point) if few else jax.device_put((model, point))
-    worth = sum(count for _, count in chunks) * row_bytes(chunks[0][0]) // _THREAD_BYTES
-    workers = min(threads(), len(chunks), worth)
-    if workers <= 1:
+    count = min(len(chunks), workers(sum(count for _, count in chunks), chunks[0][0]))
+    if count == 1:
         return finish(kernel, model, [add_chunks(kernel, *there, chunks, done)])
     # Once, not in every thread: it is work for the interpreter, of which threads wait for each other.
     like = _shape_of(kernel, *there, chunks[0][0])
-    jobs = [partial(add_chunks, kernel, *there, chunks[k::workers], done, "end", like) for k in range(workers)]
+    jobs = [partial(add_chunks, kernel, *there, chunks[k::count], done, "end", like) for k in range(count)]
     return finish(kernel, model, in_threads(jobs))
 
 

@@ -105,6 +105,15 @@ def test_every_family_is_in_the_table():
         assert any(e.family.is_canonical for e in FAMILIES.values() if type(e.family) is cls)
 
 
+@pytest.mark.parametrize("name", [name for name, e in FAMILIES.items() if e.family.pools and len(e.valid) > 2])
+def test_where_responses_are_pooled_nll_is_linear_in_them(name):
+    found = values(name)
+    for eta in np.unique(found["eta"]):
+        y, nll = (found[key][found["eta"] == eta] for key in ("y", "nll"))
+        line = nll[0] + (y - y[0]) * (nll[-1] - nll[0]) / (y[-1] - y[0])
+        np.testing.assert_allclose(nll, line, rtol=DENSITY, atol=DENSITY * np.abs(nll).max())
+
+
 @pytest.mark.parametrize("name", DISTRIBUTED)
 def test_density_is_scipys(name):
     entry, v = FAMILIES[name], values(name)

@@ -146,7 +146,13 @@ def test_log1p_over(x64):
 
 def test_log_factorial(x64):
     y = np.concatenate([np.arange(60.0), [0.01, 0.5, 8.99, 9.01, 100.0, 1e5, 1e12]])
-    ours = np.asarray(jax.jit(numerics.log_factorial)(y))
     exact = np.array([float(mpmath.loggamma(mpmath.mpf(float(v)) + 1)) for v in y])
-    # Absolute below 1, where the function passes zero, else relative.
-    np.testing.assert_array_less(np.abs(ours - exact), 1e-14 * (1.0 + np.abs(exact)))
+    slopes = np.array([float(mpmath.digamma(mpmath.mpf(float(v)) + 1)) for v in y])
+    rows, counts = jax.vmap(numerics.log_factorial), slice(0, 60)
+    # All at once, one by one, and small counts, which are looked up.
+    for function, some in ((numerics.log_factorial, slice(None)), (rows, slice(None)), (rows, counts)):
+        ours = np.asarray(jax.jit(function)(y[some]))
+        # Absolute below 1, where the function passes zero, else relative.
+        np.testing.assert_array_less(np.abs(ours - exact[some]), 1e-14 * (1.0 + np.abs(exact[some])))
+        slope = jax.grad(lambda y, function=function: jnp.sum(function(y)))(y[some])
+        np.testing.assert_allclose(slope, slopes[some], rtol=1e-13)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -10,9 +11,9 @@ import pytest
 import jaxglm as jg
 from jaxglm import precision
 from jaxglm.errors import DataError
-from jaxglm.kernels import Rows
+from jaxglm.kernels import Newton, Point, Rows
 from jaxglm.kernels.base import Kernel
-from jaxglm.solvers import sampled
+from jaxglm.solvers import sampled, starts
 from jaxglm.sources import arrays, base
 from jaxglm.sources.distinct import distinct
 
@@ -120,6 +121,37 @@ def test_where_products_are_dear_fewer_rows_go_by_gradients(name, monkeypatch):
         np.testing.assert_allclose(getattr(quick, figure), getattr(plain, figure), rtol=SAME_SUM, err_msg=figure)
     with pytest.warns(jg.AliasWarning):
         assert "closing" not in jg.glm("y ~ x + z + f + I(2 * x)", rows, **options).n_passes
+
+
+@pytest.mark.parametrize("coding", ["f", "C(f, Sum)"])
+@pytest.mark.parametrize("name", ["logit", "gamma, log", "poisson with an exposure"])
+def test_means_of_levels_are_the_estimates_of_one_factor(name, coding, monkeypatch):
+    """What a fit starts with is in this case, taken whole, where it ends: a mean for each level."""
+    options = FITS[name]
+    res = jg.glm(f"y ~ {coding}", made(options["family"]), **options)
+    monkeypatch.setattr(starts, "_OF_MARGINS", 1.0)
+    monkeypatch.setattr(starts, "_LENT", 0.0)
+    with precision.scope():
+        _, start = starts.survey(res.fit.source, res.fit.model)
+    assert np.max(np.abs(start - res.params) / res.bse) < SAME_ESTIMATE
+
+
+@pytest.mark.parametrize("name", ["logit", "gamma, log", "poisson with an exposure"])
+def test_means_of_levels_are_nearer_than_starting_values(name, monkeypatch):
+    """Also where an interaction is in the model, and to the same estimates."""
+    options = FITS[name]
+    data = made(options["family"])
+    data["g"], data["h"] = np.digitize(data["x"], [-1, 0, 1]), np.digitize(data["z"], [-0.3, 0.3])
+    monkeypatch.setattr(sampled, "_MANY_ROWS", 10)
+    monkeypatch.setattr(sampled, "_MANY_COEFFICIENTS", 2)
+    monkeypatch.setattr(sampled, "rows_of", lambda *a: None)
+    near = jg.glm("y ~ f + C(g, Sum) * C(h)", data, **options)
+    monkeypatch.setattr(starts, "has_margins", lambda model: False)
+    far = jg.glm("y ~ f + C(g, Sum) * C(h)", data, **options)
+    assert near.n_passes["closing"] == far.n_passes["closing"] == 1
+    assert sum(near.n_passes.values()) < sum(far.n_passes.values())
+    assert np.max(np.abs(near.params - far.params) / far.bse) < SAME_ESTIMATE
+    np.testing.assert_allclose(near.bse, far.bse, rtol=SAME_ERROR)
 
 
 @pytest.mark.parametrize("family", ["poisson", "gamma", jg.Tweedie(power=1.5)])
@@ -246,6 +278,26 @@ def test_rows_that_are_alike_are_taken_together(family, monkeypatch):
     np.testing.assert_allclose(quick.resid("pearson"), plain.resid("pearson"), atol=SAME_PEARSON)
     columns = np.column_stack([np.ones(N), *(data["f"] == level for level in "bcd")])
     np.testing.assert_allclose(quick.fit.column_lengths[:4], np.linalg.norm(columns, axis=0))
+
+
+@pytest.mark.parametrize("options", [{"family": "poisson"}, {"family": "binomial", "link": "cloglog"}])
+def test_rows_that_differ_in_the_response_alone_have_one_mean(options, x64):
+    """Where nll is linear in y, it and its derivatives are the same over the means."""
+    data = made(options["family"])
+    res = jg.glm("y ~ f", data, **options)
+    source = arrays.ArraySource.from_rows(
+        Rows(x=(((), pd.Categorical(data["f"]).codes),), y=data["y"].to_numpy(float), freq=np.ones(N))
+    )
+    few, model = source.condensed(res.fit.model)
+    mean = few.pooled(model)
+    assert mean.n_rows == 4 < few.n_rows and mean.pooled(model) is mean
+    point = Point(res.fit.theta + 0.1, np.asarray(True), None, np.asarray(0.0))
+    for kernel in (Newton(), Newton(gram="none")):
+        found = [precision.host(s.reduce(kernel, m, point)) for s, m in ((source, res.fit.model), (mean, model))]
+        # The sum of absolute values is only a yardstick.
+        found = [totals._replace(size=None) for totals in found]
+        for whole, part in zip(*map(jax.tree.leaves, found), strict=True):
+            np.testing.assert_allclose(part, whole, rtol=SAME_SUM, atol=SAME_SUM * np.abs(whole).max())
 
 
 def test_rows_that_differ_are_left_apart():
