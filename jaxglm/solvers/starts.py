@@ -10,6 +10,7 @@ from jaxglm.families import Family
 from jaxglm.kernels import Facts
 from jaxglm.links import Link
 from jaxglm.numerics import namespace
+from jaxglm.precision import quickly
 
 #: Where a parameter whose log is a predictor starts at the least, and its mean below which it has vanished.
 _SMALLEST, VANISHED = -12.0, -15.0
@@ -81,6 +82,6 @@ def on_link_scale(family: Family, mean: float) -> float:
         return float(family.link.link(at))
 
 
-@jax.jit
+@quickly
 def _link(link: Link, mean: jax.Array) -> jax.Array:
     return link.link(mean)
