@@ -14,7 +14,7 @@ from jaxglm.batched import stored
 from jaxglm.errors import DataError, DataWarning, FitError, InputError, InputTypeError, NotAvailableError, Status
 from jaxglm.fit import fit_source
 from jaxglm.fitted import Fit
-from jaxglm.groups import Queue, Take, in_tiles, ladder, lanes_of
+from jaxglm.groups import LITTLE, Queue, Take, in_tiles, ladder, lanes_of
 from jaxglm.inference.simulate import Sampler
 from jaxglm.kernels import Itself, Rows, Scores
 from jaxglm.solvers.batch import Lane, Task, fit_tile
@@ -71,7 +71,7 @@ class Responses(Draws):
     name = "y"
 
     def __call__(self, number: int) -> np.ndarray:
-        return self.sampler(jax.random.fold_in(jax.random.key(self.seed), number))
+        return self.sampler(jax.random.key_data(jax.random.fold_in(jax.random.key(self.seed), number)))
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ def weights(rows: Rows, seed: int, clusters: np.ndarray | None) -> Weights:
     return Weights(seed, rows.freq, clusters)
 
 
-def responses(fit: Fit, rows: Rows, seed: int) -> Responses:
-    """Draws from the fitted distribution.
+def responses(fit: Fit, rows: Rows, seed: int, count: int = 1) -> Responses:
+    """Draws from the fitted distribution, `count` of each row.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def responses(fit: Fit, rows: Rows, seed: int) -> Responses:
             f"under {kind}= a row stands for several observations, which would each have a response of its own; "
             "use kind='weights', or repeat the rows"
         )
-    return Responses(Sampler.of(fit, "bootstrap(kind='parametric')"), seed)
+    return Responses(Sampler.of(fit, "bootstrap(kind='parametric')", count), seed)
 
 
 def acceleration(fit: Fit, draws: Weights) -> np.ndarray:
@@ -252,7 +252,8 @@ def _tile(job: _Job, task: Task, shared: Rows, take: Take, members: np.ndarray, 
         own[:, n:] = own[:, :1]
     own[len(members) :] = own[len(members) - 1]
     axes = Rows(x=None, y=None, freq=None, prior=None, offset=None, aux=None, codes=None)._replace(**{name: 0})
-    at, found = take(members, fit_tile(job.fit.model, shared._replace(**{name: own}), task, axes))
+    fit = fit_tile.quick if len(job.out.status) * n <= LITTLE else fit_tile
+    at, found = take(members, fit(job.fit.model, shared._replace(**{name: own}), task, axes))
     _put(job, at, found)
     return len(at)
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
+import jax
 import numpy as np
 
 from jaxglm.design import Constant, Dense, Layout
@@ -21,15 +22,16 @@ from jaxglm.kernels import (
     Newton,
     NullSums,
     Point,
+    Rows,
     Statistics,
     Unsound,
 )
-from jaxglm.precision import host
+from jaxglm.precision import Tiered, host
 from jaxglm.solvers import drive, newton, sampled, starts
 from jaxglm.solvers.approach import Way, approach
 from jaxglm.solvers.information import Information
 from jaxglm.solvers.rank import Rank
-from jaxglm.sources import Source, plain
+from jaxglm.sources import Source, plain, suited
 
 #: Distance from the optimum that rounding of rows leaves, in standard errors and units of that rounding.
 _REACHED = 1e3
@@ -233,6 +235,14 @@ def _other_family(y: np.ndarray) -> str:
     return f" The response holds {found.values}; {' or '.join(found.names)} can have them." if found.names else ""
 
 
+def _others(model: Model, rows: Rows, theta) -> jax.Array:
+    """The offset of the first predictor, and all of the others, (m, K)."""
+    return model.eta(rows, theta).at[:, 0].set(0.0 if rows.offset is None else rows.offset[:, 0])
+
+
+_other_predictors = Tiered(_others, lean=True)
+
+
 def _tells_null(model: Model) -> bool:
     """Whether two sums tell the null model's constant where there are offsets."""
     family = model.family
@@ -262,7 +272,7 @@ def _null_constant(
         """The rows of the null model: what the other predictors add becomes part of their offset."""
         offset = rows.offset
         if layout.n_predictors > 1:
-            offset = model.eta(plain(rows), theta).at[:, 0].set(0.0 if offset is None else offset[:, 0])
+            offset = suited(_other_predictors, rows)(model, plain(rows), theta)
         return rows._replace(x=((),) + (rows.y[:, None][:, :0],) * (layout.n_predictors - 1), offset=offset)
 
     bare = source.replace(with_others)

@@ -35,7 +35,7 @@ _LONG = 2**14
 #: Coefficients above which groups are fitted alone, since a tile holds all columns as numbers.
 WIDE = 96
 #: Padded rows of one length below which code that is slow but soon compiled fits them sooner.
-_LITTLE = 2**15
+LITTLE = 2**15
 #: With lanes at first, and with those that are gathered in tiles of their own since they need more.
 _PATIENCE = tuple(Patience(*(np.asarray(n, np.int32) for n in numbers)) for numbers in ((12, 0), (2**30, -12)))
 #: Rows that small groups are filled up to where they are fitted alone, so that few shapes are compiled.
@@ -177,7 +177,7 @@ def _tiles(work: Work, groups: np.ndarray, tables: Tables) -> Iterator[tuple[np.
     for part in (groups[tables.fits[groups]], groups[~tables.fits[groups]]):
         for length, members in _buckets(part, lengths[part]):
             lanes = lanes_of(length, width)
-            shape = Shape(lanes, length, _at_once(lanes, length * width), len(members) * length <= _LITTLE)
+            shape = Shape(lanes, length, _at_once(lanes, length * width), len(members) * length <= LITTLE)
             if tables.size:
                 # Lanes of a tile look at as many values as the largest of them has.
                 members = members[np.argsort(tables.tops[members], kind="stable")]
@@ -227,7 +227,7 @@ def _buckets(groups: np.ndarray, counts: np.ndarray) -> Iterator[tuple[int, np.n
 def _filled(counts: np.ndarray, rung: int) -> int:
     """Rows that groups are filled up to: a rung, or less where so many are so much alike that it pays."""
     most = int(counts.max())
-    pays = len(counts) * rung > _LITTLE and most - int(counts.min()) <= most // 8
+    pays = len(counts) * rung > LITTLE and most - int(counts.min()) <= most // 8
     return min(-(-most // 8) * 8, rung) if pays else rung
 
 

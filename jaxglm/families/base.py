@@ -140,6 +140,10 @@ class Family(ABC):
         """
         return jax.hessian(self.nll, argnums=1)(self.mean(eta, aux), eta, aux)
 
+    def expected_beside(self, seen: jax.Array, y: jax.Array, eta: jax.Array, aux: Aux) -> jax.Array:
+        """The same where the second derivative at y is at hand, so that what is left observed is not computed again."""
+        return self.expected(y, eta, aux)
+
     def scoring(self, y: jax.Array, eta: jax.Array, aux: Aux) -> jax.Array:
         """Positive definite curvature for steps far from the optimum, (K, K)."""
         return self.expected(y, eta, aux)

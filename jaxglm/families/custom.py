@@ -14,6 +14,7 @@ from jaxglm import precision
 from jaxglm.errors import InputError, InputTypeError, NotAvailableError
 from jaxglm.families.base import Aux, Family
 from jaxglm.links import Identity, Link
+from jaxglm.precision import quickly
 from jaxglm.tree import pytree, static
 
 #: Responses on which a likelihood is tried: it must be finite for one of them.
@@ -238,11 +239,12 @@ def _run(what: str, compiled: Callable, *arguments: Any) -> jax.Array:
 def _check(family: CustomFamily) -> None:
     """Finite somewhere, and differentiable as autodiff says; then every optional function once."""
     k = len(family.names)
-    aux = {name: jnp.asarray(1.0) for name in family.columns}
-    nll = jax.jit(family.nll)
-    _run("nll", nll, jnp.asarray(_TRIAL_Y[0]), jnp.zeros(k), aux)
-    slopes = jax.jit(jax.grad(family.nll, argnums=1)), jax.jit(jax.hessian(family.nll, argnums=1))
-    tried = [(jnp.asarray(y), shift + 0.1 * jnp.arange(k)) for y in _TRIAL_Y for shift in _TRIAL_ETA]
+    # Arrays of NumPy: each operation of others would be a program of its own.
+    aux = {name: np.asarray(1.0) for name in family.columns}
+    nll = quickly(family.nll)
+    _run("nll", nll, np.asarray(_TRIAL_Y[0]), np.zeros(k), aux)
+    slopes = quickly(jax.grad(family.nll, argnums=1)), quickly(jax.hessian(family.nll, argnums=1))
+    tried = [(np.asarray(y), shift + 0.1 * np.arange(k)) for y in _TRIAL_Y for shift in _TRIAL_ETA]
     finite = [(y, eta) for y, eta in tried if np.isfinite(float(nll(y, eta, aux)))]
     if not finite:
         raise InputError(
@@ -251,17 +253,17 @@ def _check(family: CustomFamily) -> None:
         )
     for y, eta in finite:
         _check_derivatives(family.names, nll, slopes, y, eta, aux)
-    eta, one = tried[1][1], jnp.asarray(1.0)
+    eta, one = tried[1][1], np.asarray(1.0)
     if family.has("mean"):
-        mu = _run("mean", jax.jit(family.mean), eta, aux)
+        mu = _run("mean", quickly(family.mean), eta, aux)
         if family.has("variance"):
-            _run("variance", jax.jit(family.variance), mu, eta, aux)
+            _run("variance", quickly(family.variance), mu, eta, aux)
     if family.has("sample"):
-        _run("sample", jax.jit(family.sample), jax.random.key(0), eta, one, aux)
+        _run("sample", quickly(family.sample), jax.random.key(0), eta, one, aux)
     if family.has("cdf"):
-        cdf = jax.jit(family.cdf)
+        cdf = quickly(family.cdf)
         for y in _TRIAL_Y:
-            chance = float(_run("cdf", cdf, jnp.asarray(y), eta, one, aux))
+            chance = float(_run("cdf", cdf, np.asarray(y), eta, one, aux))
             if not (np.isnan(chance) or -1e-12 <= chance <= 1 + 1e-12):
                 raise InputError(f"cdf must give probabilities, but cdf({y:g}) is {chance:g}")
 
@@ -278,7 +280,7 @@ def _check_derivatives(names: tuple[str, ...], nll: Callable, slopes: tuple[Call
         )
     size = 1.0 + abs(float(nll(y, eta, aux)))
     for j, name in enumerate(names):
-        step = jnp.zeros_like(eta).at[j].set(_STEP)
+        step = _STEP * (np.arange(len(eta)) == j)
         above, below = (y, eta + step, aux), (y, eta - step, aux)
         rise = (float(nll(*above)) - float(nll(*below))) / (2 * _STEP)
         bend = (np.asarray(gradient(*above)) - np.asarray(gradient(*below))) / (2 * _STEP)

@@ -133,6 +133,10 @@ class NegativeBinomial(Family):
         seen = jax.grad(jax.grad(lambda t: self.nll(y, jnp.stack([eta[0], t]), aux)))(eta[1])
         return jnp.diag(jnp.stack([mean, seen]))
 
+    def expected_beside(self, seen, y, eta, aux: Aux) -> jax.Array:
+        mean = self._mean_curvature(eta)
+        return mean[None, None] if self.alpha is not None else jnp.diag(jnp.stack([mean, seen[1, 1]]))
+
     def scoring(self, y, eta, aux: Aux) -> jax.Array:
         mean = self._mean_curvature(eta)
         if self.alpha is not None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxglm.families.base import Family
+from jaxglm.precision import quickly
 
 #: Responses, and first predictors; each other predictor is a tenth more than the one before it.
 _Y, _ETA = (1.0, 0.5, 2.0, 0.0, -0.7), (-1.7, -0.4, 0.0, 0.3, 1.1, 2.3)
@@ -26,7 +27,7 @@ def probe(family: Family) -> dict[str, np.ndarray]:
     return {name: np.asarray(value, float) for name, value in _values(family, jnp.asarray(y), jnp.asarray(eta)).items()}
 
 
-@jax.jit
+@quickly
 def _values(family: Family, y: jax.Array, eta: jax.Array) -> dict[str, jax.Array]:
     aux = {name: jnp.asarray(1.0) for name in family.aux_names}
     phi = jnp.asarray(1.0)

@@ -156,7 +156,7 @@ def _checked(variance: Callable) -> Callable:
         )
     try:
         with precision.scope():
-            value = jax.jit(variance)(0.5)
+            value = precision.quickly(variance)(0.5)
     except Exception as problem:
         raise InputError(
             f"variance fails at a mean of 0.5 ({type(problem).__name__}: {str(problem).splitlines()[0]}); write it "

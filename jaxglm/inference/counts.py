@@ -99,8 +99,7 @@ def _spread(key: np.ndarray, weight: np.ndarray, most: int) -> tuple[np.ndarray,
     return rows, np.full(most, reached[-1] / most)
 
 
-@jax.jit
-def _expected(family, counts, weight, given) -> jax.Array:
+def _sums(family, counts, weight, given) -> jax.Array:
     """Sum over rows of the probability of each count, (m,)."""
 
     def one(k, eta, phi, aux, size):
@@ -113,3 +112,6 @@ def _expected(family, counts, weight, given) -> jax.Array:
         return jnp.sum(weight * chances)
 
     return jax.lax.map(frequency, counts)
+
+
+_expected = precision.Tiered(_sums, lean=True)

@@ -84,12 +84,13 @@ def delta(fit: Fit, covariance: Covariance, function: Callable[[jax.Array], Any]
         leaves, structure = jax.tree_util.tree_flatten_with_path(function(vector))
         shape[:] = [(path, jnp.shape(leaf)) for path, leaf in leaves]
         parts = [_number(leaf).reshape(-1) for _, leaf in leaves]
-        whole = jnp.concatenate(parts) if parts else jnp.zeros(0)
-        return whole, whole
+        return jnp.concatenate(parts) if parts else jnp.zeros(0)
 
     with precision.scope():
         try:
-            slopes, estimate = jax.jacfwd(flat, has_aux=True)(jnp.asarray(values))
+            at = jnp.asarray(values)
+            # As jax.jacfwd does it, with directions that no program has to make.
+            estimate, slopes = jax.vmap(lambda t: jax.jvp(flat, (at,), (t,)), out_axes=(None, -1))(np.eye(len(at)))
         except _UNTRACEABLE as problem:
             first = str(problem).splitlines()[0]
             raise InputTypeError(f"the function cannot be differentiated by JAX ({first}); {REMEDY}") from problem

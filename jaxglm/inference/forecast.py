@@ -83,8 +83,7 @@ class Forecast:
 
     def _before(self, y: np.ndarray) -> np.ndarray:
         with precision.scope():
-            aux = {name: jnp.asarray(v) for name, v in self.aux.items()}
-            return np.asarray(jax.vmap(self.family.below)(jnp.asarray(np.asarray(y, float)), aux))
+            return np.asarray(_below(self.family, np.asarray(y, float), self.aux))
 
     def quantile(self, q: float) -> np.ndarray:
         """The least y with P(Y <= y) >= q of each row, (m,); about ten times the cost of :meth:`cdf`."""
@@ -135,15 +134,14 @@ class Forecast:
     def _center(self, rows: np.ndarray) -> np.ndarray:
         """Means, or the nearest that can be had."""
         with precision.scope():
-            aux = {name: jnp.asarray(v[rows]) for name, v in self.aux.items()}
-            mean = np.asarray(jax.vmap(self.family.mean)(jnp.asarray(self.eta[rows]), aux))
+            mean = np.asarray(_mean(self.family, self.eta[rows], {name: v[rows] for name, v in self.aux.items()}))
         return np.where(np.isfinite(mean), mean, 0.0)
 
     def _deviation(self, rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """Standard deviations, 1 where they are unknown."""
         with precision.scope():
-            aux = {name: jnp.asarray(v[rows]) for name, v in self.aux.items()}
-            variance = np.asarray(jax.vmap(self.family.variance)(jnp.asarray(mean), jnp.asarray(self.eta[rows]), aux))
+            aux = {name: v[rows] for name, v in self.aux.items()}
+            variance = np.asarray(_variance(self.family, mean, self.eta[rows], aux))
         with np.errstate(invalid="ignore"):
             deviation = np.sqrt(self.phi[rows] * variance)
         return np.where(np.isfinite(deviation) & (deviation > 0), deviation, 1.0)
@@ -209,7 +207,22 @@ def _mixture(family: Family, nodes: tuple, y, eta, root, phi, aux) -> jax.Array:
     return jax.vmap(one)(y, eta, root, phi, aux)
 
 
-_mix = Tiered(_mixture)
+_mix = Tiered(_mixture, lean=True)
+
+
+@precision.quickly
+def _below(family: Family, y, aux: dict) -> jax.Array:
+    return jax.vmap(family.below)(y, aux)
+
+
+@precision.quickly
+def _mean(family: Family, eta, aux: dict) -> jax.Array:
+    return jax.vmap(family.mean)(eta, aux)
+
+
+@precision.quickly
+def _variance(family: Family, mean, eta, aux: dict) -> jax.Array:
+    return jax.vmap(family.variance)(mean, eta, aux)
 
 
 def _nodes(k: int, uncertain: bool, df: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from jaxglm import precision
@@ -126,12 +126,18 @@ def gather(fit: Fit, numeric: Mapping[str, int], weighted: bool) -> Gathered:
     return Gathered(**found)
 
 
+@precision.quickly
+def _can_be(family, y) -> jax.Array:
+    """Whether a response can be y."""
+    return family.support(y, {})
+
+
 def _bounded(family) -> bool:
     """Whether y lies between 0 and 1."""
     if family.aux_names or not family.has("mean"):
         return False
     with precision.scope():
-        return not bool(family.support(jnp.asarray(2.0), {}))
+        return not bool(_can_be(family, 2.0))
 
 
 def _no_zeros(family, bounded: bool, survey: bool, weighted: bool) -> str:

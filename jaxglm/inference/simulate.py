@@ -17,6 +17,8 @@ from jaxglm.kernels import Given
 
 #: Rows drawn in one call, so that memory beyond the result stays bounded.
 _ROWS = 1 << 16
+#: Draws of a call that code is compiled quickly for.
+_FEW = 1 << 17
 
 
 def simulate(fit: Fit, n: int, seed: int | None) -> np.ndarray:
@@ -32,8 +34,9 @@ def simulate(fit: Fit, n: int, seed: int | None) -> np.ndarray:
     if seed is None:
         seed = int(np.random.default_rng().integers(2**31))
     with precision.scope():
-        sampler = Sampler.of(fit, "simulate()")
-        keys = jax.random.split(jax.random.key(seed), n)
+        sampler = Sampler.of(fit, "simulate()", n)
+        # Keys lie on the host: to take them apart on the device is a program of n results.
+        keys = np.asarray(_split(jax.random.key(seed), n))
         return np.stack([sampler(key) for key in keys], axis=1)
 
 
@@ -46,15 +49,19 @@ class Sampler:
     family : Family
     given : what a draw needs of each row, see :class:`jaxglm.kernels.Given`
     first : position of the first of them
+    few : whether so few responses are drawn that code is compiled quickly
     """
 
     family: Family
     given: dict[str, Any]
     first: int = 0
+    few: bool = False
 
     @classmethod
-    def of(cls, fit: Fit, what: str) -> Sampler:
-        """At the estimates, the dispersion at its Pearson estimate; call it inside :func:`jaxglm.precision.scope`.
+    def of(cls, fit: Fit, what: str, n: int) -> Sampler:
+        """For n draws of each row at the estimates, the dispersion at its Pearson estimate.
+
+        Call it inside :func:`jaxglm.precision.scope`.
 
         Raises
         ------
@@ -65,19 +72,22 @@ class Sampler:
         source = need_rows(fit, what)
         rows, phi = as_draws(fit, source.own)
         given = rows.map_rows(Given(), fit.model, (fit.coefficients, phi))
-        return cls(fit.model.family, given, source.n_before)
+        return cls(fit.model.family, given, source.n_before, n * len(given["phi"]) <= _FEW)
 
-    def __call__(self, key: jax.Array) -> np.ndarray:
-        """One response a row, (n,)."""
+    def __call__(self, key: np.ndarray) -> np.ndarray:
+        """One response a row, (n,); `key` is the data of one."""
+        draw = _draw.quick if self.few else _draw
         out = np.empty(len(self.given["phi"]))
         for start in range(0, len(out), _ROWS):
             part = jax.tree.map(lambda a, s=start: a[s : s + _ROWS], self.given)
             index = np.arange(start, start + len(part["phi"])) + self.first
-            out[start : start + _ROWS] = _draw(self.family, key, index, part)
+            out[start : start + _ROWS] = draw(self.family, key, index, part)
         return out
 
 
-def _drawn(family: Family, key: jax.Array, index: jax.Array, given: dict) -> jax.Array:
+def _drawn(family: Family, data: jax.Array, index: jax.Array, given: dict) -> jax.Array:
+    key = jax.random.wrap_key_data(data)
+
     def one(i, eta, phi, aux):
         return family.sample(jax.random.fold_in(key, i), eta, phi, aux)
 
@@ -85,3 +95,4 @@ def _drawn(family: Family, key: jax.Array, index: jax.Array, given: dict) -> jax
 
 
 _draw = precision.Tiered(_drawn, lean=True)
+_split = precision.quickly(lambda key, n: jax.random.key_data(jax.random.split(key, n)), static_argnums=1)

@@ -19,7 +19,7 @@ from jaxglm.intake import response
 from jaxglm.intake.base import Given, ModelTerm, mean_offset, without_formula
 from jaxglm.intake.beside import Beside
 from jaxglm.intake.shared import sent_kinds
-from jaxglm.precision import FLOAT64, Precision
+from jaxglm.precision import FLOAT64, Precision, quickly
 
 #: What may stand before added terms: "~ . + z", "+ z".
 _ADDED = re.compile(r"^\s*(~\s*)?(\.\s*(?=\+))?\+?\s*")
@@ -170,6 +170,9 @@ class Learned:
         return mean_offset(self.beside)
 
 
+_columns = quickly(lambda design, x, m: design.columns(x, m), static_argnums=2)
+
+
 def _added(table: Table | None, first: Any, text: str, hosts: Hosts) -> tuple[np.ndarray, tuple[str, ...]]:
     def essence() -> grammar.Essence | None:
         if table is None:
@@ -198,7 +201,7 @@ def _added(table: Table | None, first: Any, text: str, hosts: Hosts) -> tuple[np
                 "columns; drop those rows and fit again"
             )
         labels = tuple(term.label for term in spec.terms for _ in term.columns)
-        return np.asarray(built.design.columns(built.x, built.n_rows)), labels
+        return np.asarray(_columns(built.design, built.x, built.n_rows)), labels
 
     terms = _ADDED.sub("", text)
     texts = [f"~ 0 + {terms}"]

@@ -136,6 +136,9 @@ class Joint(Kernel):
 class RowMap(ABC):
     """A value for every row: ``map`` returns a pytree whose leaves have the rows first."""
 
+    #: True where a row is so much work (special functions) that fewer of them pay for code that is fast.
+    dear = False
+
     @abstractmethod
     def map(self, model: Model, point: Any, rows: Rows) -> Any:
         """The values of one block."""

@@ -23,13 +23,18 @@ def row_dispersion(rows: Rows, phi: jax.Array) -> jax.Array:
 class Tails(RowMap):
     """P(Y <= y), P(Y < y), P(Y > y) and P(Y >= y) of each row, (m, 4), at ``point = (theta, phi)``."""
 
+    dear = True
+
     def map(self, model: Model, point: tuple[jax.Array, jax.Array], rows: Rows) -> jax.Array:
         theta, phi = point
         family = model.family
 
         def one(y, eta, phi, aux):
             before = family.below(y, aux)
-            return jnp.stack([f(v, eta, phi, aux) for f in (family.cdf, family.sf) for v in (y, before)])
+            at = y[None] if before is y else jnp.stack([y, before])
+            # One copy of each function, which may be long, for both points.
+            tails = [jax.vmap(lambda v, f=f: f(v, eta, phi, aux))(at) for f in (family.cdf, family.sf)]
+            return jnp.concatenate([jnp.broadcast_to(tail, 2) for tail in tails])
 
         return jax.vmap(one)(rows.y, model.eta(rows, theta), row_dispersion(rows, phi), rows.aux)
 

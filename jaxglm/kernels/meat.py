@@ -17,7 +17,7 @@ from jaxglm.numerics import namespace
 
 def _scores(model: Model, theta: jax.Array, rows: Rows) -> jax.Array:
     """Unweighted scores in eta, (m, K), in working precision whatever that of the rows is."""
-    return row_terms(model.family, rows.y, model.eta(rows, theta), rows.aux, False).score.astype(float)
+    return row_terms(model.family, rows.y, model.eta(rows, theta), rows.aux, False, curved=False).score.astype(float)
 
 
 @dataclass(frozen=True)

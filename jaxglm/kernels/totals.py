@@ -51,13 +51,13 @@ class Totals(NamedTuple):
     level: jax.Array
 
 
-def weighted_terms(model: Model, point: Point, rows: Rows, scoring: bool):
-    """eta and the weighted row terms at a point: (eta, nll, score, curvature)."""
+def weighted_terms(model: Model, point: Point, rows: Rows, scoring: bool, curved: bool = True):
+    """eta and the weighted row terms at a point: (eta, nll, score, curvature); no curvature where none is asked for."""
     family = model.family
     eta = model.eta(rows, point.theta)
     w = rows.weight
     if point.start is None:
-        terms = row_terms(family, rows.y, eta, rows.aux, point.observed, scoring)
+        terms = row_terms(family, rows.y, eta, rows.aux, point.observed, scoring, curved)
         return eta, *_weighted(w, terms)
     center = point.center.astype(rows.y.dtype)
     initial = jax.vmap(family.start, in_axes=(0, 0, None))(rows.y, rows.aux, center)
@@ -72,12 +72,14 @@ def weighted_terms(model: Model, point: Point, rows: Rows, scoring: bool):
     return at, *_weighted(w, terms._replace(score=score))
 
 
-def _weighted(w: jax.Array, terms: RowTerms) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _weighted(w: jax.Array, terms: RowTerms) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """Row terms times the weights of the rows."""
-    if terms.score.shape[1] > 1:
-        return w * terms.nll, w[:, None] * terms.score, w[:, None, None] * terms.curvature
-    score, curvature = w * terms.score[:, 0], w * terms.curvature[:, 0, 0]
-    return w * terms.nll, score[:, None], curvature[:, None, None]
+    nll, score, curvature = terms
+    if score.shape[1] > 1:
+        return w * nll, w[:, None] * score, None if curvature is None else w[:, None, None] * curvature
+    # As vectors: loops over an array with a last axis of one entry would not be vectorized.
+    curvature = None if curvature is None else (w * curvature[:, 0, 0])[:, None, None]
+    return w * nll, (w * score[:, 0])[:, None], curvature
 
 
 def pearson_terms(model: Model, eta: jax.Array, rows: Rows) -> tuple[jax.Array, jax.Array]:
@@ -106,14 +108,14 @@ class Newton(Kernel):
     gram: str = "full"
 
     def map(self, model: Model, point: Point, rows: Rows) -> Totals:
-        return self.sums(model, rows, weighted_terms(model, point, rows, self.scoring))
+        return self.sums(model, rows, weighted_terms(model, point, rows, self.scoring, self.gram != "none"))
 
     @property
     def scatters(self) -> bool:
         return self.gram != "none"
 
     def accumulate(self, total: Totals, model: Model, point: Point, rows: Rows) -> Totals:
-        return self.add(total, model, rows, weighted_terms(model, point, rows, self.scoring))
+        return self.add(total, model, rows, weighted_terms(model, point, rows, self.scoring, self.gram != "none"))
 
     def add(self, total: Totals, model: Model, rows: Rows, terms: tuple) -> Totals:
         """A total with the :meth:`sums` of a block."""

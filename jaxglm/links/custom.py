@@ -112,7 +112,7 @@ def from_inverse(function: Callable[[Any], Any], complement: Callable[[Any], Any
 def _evaluate(function: Callable, eta: jax.Array, what: str) -> np.ndarray:
     """A function at each eta; its failure as an error of ours."""
     try:
-        made = jax.jit(jax.vmap(function))(eta)
+        made = precision.quickly(jax.vmap(function))(eta)
     except Exception as problem:
         raise InputError(
             f"{what} fails for a scalar eta ({type(problem).__name__}: {str(problem).splitlines()[0]}); write it with "

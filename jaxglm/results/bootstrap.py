@@ -90,7 +90,7 @@ def bootstrap(res: Results, B: int, seed: int | None, cluster: Any, kind: str) -
     with scope():
         rows = refits.rows_of(fit)
         if kind == "parametric":
-            draws, acceleration = refits.responses(fit, rows, seed), None
+            draws, acceleration = refits.responses(fit, rows, seed, int(B)), None
         else:
             draws = refits.weights(rows, seed, codes)
             acceleration = refits.acceleration(fit, draws)

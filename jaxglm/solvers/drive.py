@@ -14,7 +14,7 @@ from jaxglm.design import Constant, Layout
 from jaxglm.errors import Status
 from jaxglm.families import Family
 from jaxglm.kernels import Careful, Compensated, Facts, Joint, Model, Newton, Rows, Survey, Totals, Triangle
-from jaxglm.precision import FLOAT64, Precision, Tiered, host
+from jaxglm.precision import FLOAT64, Precision, Tiered, host, quickly
 from jaxglm.progress import report_step
 from jaxglm.solvers import newton, rank, separation, starts
 from jaxglm.solvers.information import Information
@@ -330,7 +330,7 @@ def _qr_loop(drive: Drive, state: State) -> State:
     return state
 
 
-@jax.jit
+@quickly
 def _advance_qr(state: State, sums: tuple, settings: Settings) -> State:
     totals, triangle, gradient = sums
     factor, direction = refined_step(triangle, gradient.high, state.active)
@@ -391,7 +391,7 @@ def _refine(
     return theta, None
 
 
-_refined_step = jax.jit(refined_step)
+_refined_step = quickly(refined_step)
 
 
 def factor(matrix: jax.Array, active: np.ndarray) -> Information:

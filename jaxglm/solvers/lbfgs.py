@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxglm.kernels import Newton, Point
-from jaxglm.precision import host
+from jaxglm.precision import host, quickly
 from jaxglm.solvers.approach import Ground, Reached
 
 #: How near the optimum it ends, in standard errors; one exact step squares that.
@@ -74,7 +73,7 @@ def _programs(memory: int) -> tuple[Any, Any]:
     import optax
 
     made = optax.chain(optax.scale_by_lbfgs(memory_size=memory), optax.scale(-1.0))
-    return jax.jit(made.init), jax.jit(made.update)
+    return quickly(made.init), quickly(made.update)
 
 
 def _evaluate(ground: Ground, z: np.ndarray) -> tuple[float, np.ndarray]:

@@ -10,7 +10,7 @@ from jaxglm.families import Family
 from jaxglm.kernels import Facts, Joint, Margins, Model, Survey
 from jaxglm.links import Link
 from jaxglm.numerics import namespace
-from jaxglm.precision import host
+from jaxglm.precision import host, quickly
 from jaxglm.sources import Source
 
 #: Where a parameter whose log is a predictor starts at the least, and its mean below which it has vanished.
@@ -87,7 +87,7 @@ def on_link_scale(family: Family, mean: float) -> float:
         return float(family.link.link(at))
 
 
-@jax.jit
+@quickly
 def _link(link: Link, mean: jax.Array) -> jax.Array:
     return link.link(mean)
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxglm.errors import InputError, InputTypeError
 from jaxglm.kernels import Model, Newton, Point, Rows, Walk
 from jaxglm.kernels.totals import Totals
+from jaxglm.precision import quickly
 from jaxglm.solvers.approach import Frame, Ground, Reached
 
 #: Rows of a batch by default: at most, and at least a part of all.
@@ -164,13 +165,13 @@ class Descent(Walk):
         return Place(z, memory, state.average + share * (z - state.average), turns), loss
 
 
-@jax.jit
+@quickly
 def _zeros(z):
     return z, z, jnp.zeros((), jnp.int32)
 
 
 def _begin(optimizer: Any, z: np.ndarray) -> tuple:
-    memory = jax.jit(optimizer.init)(z)
+    memory = quickly(optimizer.init)(z)
     first, average, turns = _zeros(z)
     return first, memory, average, turns
 

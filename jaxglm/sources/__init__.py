@@ -1,7 +1,7 @@
 """Sources: where rows come from, and how kernels are summed over them."""
 
 from jaxglm.sources.arrays import ArraySource
-from jaxglm.sources.base import FEW_ROWS, Source, block_rows, bucket, chunk_rows, reduce_rows
+from jaxglm.sources.base import FEW_ROWS, Source, block_rows, bucket, chunk_rows, reduce_rows, suited
 from jaxglm.sources.hosts import HostsSource, first_row, spread_rows, without_rows
 from jaxglm.sources.mesh import MeshSource, MeshStream
 from jaxglm.sources.recorded import Journal, Recorded
@@ -26,5 +26,6 @@ __all__ = [
     "spread_rows",
     "plain",
     "reduce_rows",
+    "suited",
     "without_rows",
 ]

@@ -109,7 +109,7 @@ class ArraySource(Source):
         return self._chunks[0] if len(self._counts) == 1 else None
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
-        return reduce_chunks(kernel, model, point, list(zip(self._chunks, self._counts, strict=True)))
+        return reduce_chunks(kernel, model, point, list(zip(self._chunks, self._counts, strict=True)), self.repeats)
 
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
         def one(rows, count):

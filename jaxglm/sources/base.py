@@ -29,7 +29,13 @@ _THREAD_BYTES = 2**19
 #: Bytes of design that an inner block may take on a CPU, so that its temporaries stay in cache.
 _BLOCK_BYTES = 2**18
 #: Rows up to which compiling costs more than fast code saves.
-FEW_ROWS = 1024
+FEW_ROWS = 2048
+#: The same for rows that are much work.
+_FEW_DEAR = 1024
+#: Bytes of design up to which that is so: products of columns take most of the time where there are more of these.
+_FEW_BYTES = 2**20
+#: Rows up to which compiling in full costs more than fast code saves in dozens of fits.
+_SOME_ROWS = 2**16
 #: Fewest and most rows of such a block.
 _SMALLEST_BLOCK, LARGEST_BLOCK = 512, 2**14
 #: Sums over pairs of levels that may be added up for one row of data.
@@ -259,41 +265,48 @@ def _traced_shape(kernel: Kernel, tree: Any, kinds: tuple, _: bool) -> Any:
     return jax.eval_shape(partial(_map_chunk, kernel), *jax.tree.unflatten(tree, like))
 
 
-def _little(rows: Rows) -> bool:
-    """Whether so few rows are not worth the compiling of fast code."""
-    return rows.y.shape[0] <= FEW_ROWS
+def suited(function: Tiered, rows: Rows, n: int | None = None, dear: bool = False) -> Callable:
+    """The version of a function of rows that is worth compiling where there are n rows in all, by default very many."""
+    m = rows.y.shape[0]
+    if m <= (_FEW_DEAR if dear else FEW_ROWS) and m * row_bytes(rows) <= _FEW_BYTES:
+        return function.quick
+    return function if n is None or n > _SOME_ROWS else function.lean
 
 
-def _add(kernel: Kernel, model: Model, point: Any, rows: Rows, count: jax.Array, block: int, total: Any) -> Any:
-    return (_adding.quick if _little(rows) else _adding)(kernel, model, point, rows, count, block, total)
+def _add(kernel: Kernel, model: Model, point: Any, rows: Rows, *more: Any, n: int | None = None) -> Any:
+    """:func:`add_chunk` to a total, where there are n rows in all."""
+    return suited(_adding, rows, n)(kernel, model, point, rows, *more)
 
 
 def map_chunk(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
     """Row values of one chunk."""
-    return (_map.quick if _little(rows) else _map)(kernel, model, point, rows)
+    return suited(_map, rows, dear=kernel.dear)(kernel, model, point, rows)
 
 
-def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: list[tuple[Rows, int]]) -> Any:
+def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: list, repeats: bool = False) -> Any:
     """Combine over chunks and their counts of rows from the host, and finish.
 
     Dispatch is asynchronous, nothing waits for a value. On a CPU the chunks are dealt out to one thread a core:
-    compiled code of such sizes keeps but one core busy. The sum does not depend on which thread is faster.
+    compiled code of such sizes keeps but one core busy. The sum does not depend on which thread is faster. Where rows
+    are `repeats` there are many more rows of data.
     """
-    done = begin_pass(sum(count for _, count in chunks))
+    held = sum(count for _, count in chunks)
+    n = None if repeats else held
+    done = begin_pass(held)
     if len(chunks) == 1:
         rows, count = chunks[0]
-        total = (_whole.quick if _little(rows) else _whole)(kernel, model, point, rows, block_rows(model, rows))
+        total = suited(_whole, rows, n)(kernel, model, point, rows, block_rows(model, rows))
         done(count)
         return finish(kernel, model, [total])
     # Handed over once, not with every chunk; a CPU reads what is small where it lies, at a tenth of that cost.
     few = len(chunks) <= _MANY_CHUNKS and jax.default_backend() == "cpu"
     there = (model, point) if few else jax.device_put((model, point))
-    count = min(len(chunks), workers(sum(count for _, count in chunks), chunks[0][0]))
+    count = min(len(chunks), workers(held, chunks[0][0]))
     if count == 1:
-        return finish(kernel, model, [add_chunks(kernel, *there, chunks, done)])
+        return finish(kernel, model, [add_chunks(kernel, *there, chunks, done, n=n)])
     # Once, not in every thread: it is work for the interpreter, of which threads wait for each other.
     like = _shape_of(kernel, *there, chunks[0][0])
-    jobs = [partial(add_chunks, kernel, *there, chunks[k::count], done, "end", like) for k in range(count)]
+    jobs = [partial(add_chunks, kernel, *there, chunks[k::count], done, "end", like, n) for k in range(count)]
     return finish(kernel, model, in_threads(jobs))
 
 
@@ -319,12 +332,12 @@ def _combine(kernel: Kernel, a: Any, b: Any) -> Any:
 
 def add_chunks(
     kernel: Kernel, model: Model, point: Any, chunks: Iterable[tuple[Rows, int]], done: Callable[[int], None],
-    wait: str = "never", like: Any = None,
+    wait: str = "never", like: Any = None, n: int | None = None,
 ) -> Any:  # fmt: skip
     """The value of some chunks, not finished; None if there are none.
 
     `done` is told the rows of each. `wait` for the value at the "end", or after "each" chunk, whose memory is then
-    free again. `like` has the shapes of the value, if they are known.
+    free again. `like` has the shapes of the value, if they are known, `n` is how many rows there are in all.
     """
     total, length, block = None, 0, 0
     for rows, count in chunks:
@@ -332,7 +345,7 @@ def add_chunks(
             total = zero_of(kernel, model, point, rows) if like is None else kernel.zero(like)
         if len(rows.y) != length:
             length, block = len(rows.y), block_rows(model, rows)
-        total = _add(kernel, model, point, rows, np.int32(count), block, total)
+        total = _add(kernel, model, point, rows, np.int32(count), block, total, n=n)
         if wait == "each":
             jax.block_until_ready(total)
         done(count)

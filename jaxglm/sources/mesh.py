@@ -16,7 +16,6 @@ from jaxglm.precision import Tiered, aligned_empty, host
 from jaxglm.progress import begin_pass
 from jaxglm.sources.arrays import ArraySource, rechunk
 from jaxglm.sources.base import (
-    FEW_ROWS,
     Source,
     _finish,
     add_chunk,
@@ -27,6 +26,7 @@ from jaxglm.sources.base import (
     map_blocks,
     reduce_rows,
     stored_type,
+    suited,
     zero_of,
 )
 from jaxglm.sources.prefetch import Prefetch
@@ -52,12 +52,12 @@ class _Sharded(Source):
         """Chunks as :func:`_dealt` places them, and their counts of rows."""
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
-        return _reduce(kernel, self._mesh, model, point, self._told(self._chunks()))
+        return _reduce(kernel, self._mesh, model, point, self._told(self._chunks()), self.n_rows)
 
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
         size = self._mesh.size
         for rows, count in self._chunks():
-            made = host((_map.quick if _little(rows) else _map)(kernel, self._mesh, model, point, rows))
+            made = host(suited(_map, rows, self.n_rows, kernel.dear)(kernel, self._mesh, model, point, rows))
             yield jax.tree.map(lambda a, count=count: _together(a, size, count), made)
 
     def walk(self, walk: Walk, model: Model, frame: Any, state: Any, size: int, seed: int) -> tuple[Any, np.ndarray]:
@@ -218,24 +218,19 @@ def _part_on(device: jax.Device, a: jax.Array) -> jax.Array:
     return next(shard.data for shard in a.addressable_shards if shard.device == device)
 
 
-def _reduce(kernel: Kernel, mesh: Mesh, model: Model, point: Any, chunks: Iterable[tuple[Rows, int]]) -> Any:
+def _reduce(kernel: Kernel, mesh: Mesh, model: Model, point: Any, chunks: Iterable[tuple[Rows, int]], n: int) -> Any:
     if isinstance(chunks, list) and len(chunks) == 1:
         rows, count = chunks[0]
-        run = _whole.quick if _little(rows) else _whole
-        return _finish(kernel, model, run(kernel, mesh, model, point, rows, np.int32(-(-count // mesh.size))))
+        own = np.int32(-(-count // mesh.size))
+        return _finish(kernel, model, suited(_whole, rows, n)(kernel, mesh, model, point, rows, own))
     total = None
     for rows, count in chunks:
         if total is None:
             total = _zeros(zero_of(kernel, model, point, rows), mesh)
-        add = _add.quick if _little(rows) else _add
-        total = add(kernel, mesh, model, point, rows, np.int32(-(-count // mesh.size)), total)
+        own = np.int32(-(-count // mesh.size))
+        total = suited(_add, rows, n)(kernel, mesh, model, point, rows, own, total)
     # It has no loops that better code would make faster.
     return _finish(kernel, model, _close.quick(kernel, mesh, total))
-
-
-def _little(rows: Rows) -> bool:
-    """Whether so few rows are not worth the compiling of fast code."""
-    return rows.y.shape[0] <= FEW_ROWS
 
 
 def _zeros(zero: Any, mesh: Mesh) -> Any:
@@ -295,4 +290,4 @@ def _map_dealt(kernel: RowMap, mesh: Mesh, model: Model, point: Any, rows: Rows)
 _whole = Tiered(_reduce_whole, static_argnums=(0, 1))
 _add = Tiered(_add_dealt, static_argnums=(0, 1), donate_argnums=6)
 _close = Tiered(_close_sums, static_argnums=(0, 1))
-_map = Tiered(_map_dealt, static_argnums=(0, 1))
+_map = Tiered(_map_dealt, lean=True, static_argnums=(0, 1))

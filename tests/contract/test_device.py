@@ -284,10 +284,10 @@ def test_an_epoch_is_one_loop(epoch, x64):
 
 def test_an_epoch_moves_nothing_and_uses_the_memory_of_its_state(epoch, x64):
     walk, model, frame, state, *more, size = epoch
-    first, _ = walk_chunk(walk, model, frame, state, *more, size)
+    first, _ = walk_chunk.quick(walk, model, frame, state, *more, size)
     placed = jax.device_put((model, frame, more))
     with jax.transfer_guard("disallow"):
-        second, losses = walk_chunk(walk, *placed[:2], first, *placed[2], size)
+        second, losses = walk_chunk.quick(walk, *placed[:2], first, *placed[2], size)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(first))
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((placed, second)))
     assert losses.shape == (4,) and np.isfinite(losses).all() and int(second.turns) == 8
@@ -296,9 +296,9 @@ def test_an_epoch_moves_nothing_and_uses_the_memory_of_its_state(epoch, x64):
 def test_the_device_loop_moves_nothing(loop, x64):
     model, rows, state, settings, kernel = loop
     placed = jax.device_put((model, rows, state, settings))
-    drive.device_loop(*placed, rows.y.shape[0], kernel)
+    drive.device_loop.quick(*placed, rows.y.shape[0], kernel)
     with jax.transfer_guard("disallow"):
-        ended, turns = drive.device_loop(*placed, rows.y.shape[0], kernel)
+        ended, turns = drive.device_loop.quick(*placed, rows.y.shape[0], kernel)
     assert Status(int(ended.status)) is Status.CONVERGED and int(turns) < 15
 
 
@@ -316,7 +316,11 @@ def test_a_turn_of_the_host_loop_moves_no_rows(chunk, calls, monkeypatch, x64):
     moved: dict[str, list[int]] = {}
 
     def counted(name, function):
-        return lambda *arguments: moved.setdefault(name, []).append(on_host(arguments[1:])) or function(*arguments)
+        def call(*arguments, **options):
+            moved.setdefault(name, []).append(on_host(arguments[1:]))
+            return function(*arguments, **options)
+
+        return call
 
     for name in ("_add", "_combine_there", "_finish_there"):
         monkeypatch.setattr(base, name, counted(name, getattr(base, name)))

@@ -123,7 +123,7 @@ def test_operations_equal_those_of_the_dense_twin(name):
     assert design.n_columns == p
     b = rng.normal(size=p)
 
-    @jax.jit
+    @precision.quickly
     def operate(design, x, w, codes):
         layout = Layout((design,))
         curvature, score = w[:, None, None], SIGNED[:, None]
@@ -194,7 +194,7 @@ def test_cross_products_with_every_kind(name):
 
     with precision.scope():
         rows = jax.tree.map(jnp.asarray, (x, others))
-        made = precision.Tiered(cross).quick(design, *rows, jnp.asarray(WEIGHTS))
+        made = precision.quickly(cross)(design, *rows, jnp.asarray(WEIGHTS))
     for key, (_, _, other) in KINDS.items():
         close(made[key], twin.T @ (WEIGHTS[:, None] * other))
 
@@ -204,7 +204,7 @@ def test_products_in_single_precision(name):
     """The dtype of the weights is the precision of the products; sums stay in working precision."""
     design, x, twin = KINDS[name]
 
-    @jax.jit
+    @precision.quickly
     def gram(design, x, w):
         layout, curvature = Layout((design,)), w[:, None, None]
         sums = layout.gram_sums((x,), curvature)
@@ -222,6 +222,11 @@ def test_products_in_single_precision(name):
 
 def test_codings_expand_and_contract(x64):
     """T b, T' h and T' diag(h) T of every coding, for vectors and matrices."""
+
+    @precision.quickly
+    def operate(coding, b, h):
+        return coding.expand(b), coding.contract(h), coding.gram(h[:, 0])
+
     for name, (design, _, _) in KINDS.items():
         if not isinstance(design, Categorical):
             continue
@@ -229,9 +234,8 @@ def test_codings_expand_and_contract(x64):
         full = np.asarray(coding.table())
         assert full.shape == (coding.n_levels, coding.n_columns), name
         b, h = rng.normal(size=(coding.n_columns, 2)), rng.normal(size=(coding.n_levels, 2))
-        close(coding.expand(jnp.asarray(b)), full @ b)
-        close(coding.contract(jnp.asarray(h)), full.T @ h)
-        close(coding.gram(jnp.asarray(h[:, 0])), full.T @ (h[:, :1] * full))
+        for made, want in zip(operate(coding, b, h), (full @ b, full.T @ h, full.T @ (h[:, :1] * full)), strict=True):
+            close(made, want)
 
 
 def test_factors_under_one_code_give_the_same_sums():
@@ -246,7 +250,7 @@ def test_factors_under_one_code_give_the_same_sums():
     assert Layout(made.designs).combined() is None and Layout((Constant(),)).combined() is None
     b, score, w = rng.normal(size=13), jnp.asarray(SIGNED)[:, None], jnp.asarray(WEIGHTS)[:, None, None]
 
-    @jax.jit
+    @precision.quickly
     def operate(layout, x):
         return (
             layout.eta(x, b, None, M), layout.gradient(x, score), layout.gram(x, w), layout.columns(x, M),
@@ -275,7 +279,7 @@ def test_a_layout_of_two_predictors(offset):
     root = rng.normal(size=(M, 2, 2))
     curvature = root @ root.transpose(0, 2, 1)
 
-    @jax.jit
+    @precision.quickly
     def operate(layout, x, theta, shift, score, curvature):
         none = jax.tree.map(jnp.zeros_like, (layout.gradient_sums(x, score), layout.gram_sums(x, curvature)))
         slopes, products = layout.add_sums(*none, x, score, curvature)

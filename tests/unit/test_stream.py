@@ -209,9 +209,9 @@ def test_sums_do_not_depend_on_which_thread_is_faster(three, monkeypatch, x64):
     for _ in range(3):
         kernel_add = base._add
 
-        def add(*arguments, kernel_add=kernel_add):
+        def add(*arguments, kernel_add=kernel_add, **options):
             time.sleep(rng.uniform(0, 2e-3))
-            return kernel_add(*arguments)
+            return kernel_add(*arguments, **options)
 
         with monkeypatch.context() as patched:
             patched.setattr(base, "_add", add)
