@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxglm import resolve
-from jaxglm.errors import InputTypeError
+from jaxglm.errors import DataError, InputTypeError
 from jaxglm.fit import fit_source
 from jaxglm.frames.scan import as_scan
 from jaxglm.hosts import Hosts
@@ -275,20 +275,33 @@ def fit(
     placed = resolve.devices(devices)
     _refuse_names(beside)
     # Of numbers in another precision a copy is made, of a file only piece by piece.
-    copied = precision != "float64"
+    copied, alone = precision != "float64", not placed.several and placed.hosts.size == 1
+    learn = partial(
+        ArrayIntake.learn, X, y, family, beside, names=names, intercept=bool(intercept), missing=missing,
+        copied=copied, there=not copied and alone, hosts=placed.hosts,
+    )  # fmt: skip
+    # What goes on for long before it looks at its sums has values looked at beforehand.
+    short = alone and not copied and checkpoint is None and isinstance(solver, str) and solver == "auto"
     with scope():
-        intake, taken = ArrayIntake.learn(
-            X, y, family, beside, names=names, intercept=bool(intercept), missing=missing, copied=copied,
-            there=not copied and not placed.several and placed.hosts.size == 1, hosts=placed.hosts,
-        )  # fmt: skip
+        intake, taken = learn(unread=short)
     options = resolve.options(
         solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
         n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
         precision=precision,
     )  # fmt: skip
-    with scope(), shown(resolve.progress(progress, not isinstance(taken, Taken))):
-        intake, source = _source(intake, taken, placed, options.precision)
-        return _run(source, intake, taken, options, behavior, response=intake.encoder.name, formula=None)
+
+    def run(intake: ArrayIntake, taken: Taken | MappedRows) -> Results:
+        with shown(resolve.progress(progress, not isinstance(taken, Taken))):
+            intake, source = _source(intake, taken, placed, options.precision)
+            return _run(source, intake, taken, options, behavior, response=intake.encoder.name, formula=None)
+
+    with scope():
+        try:
+            return run(intake, taken)
+        except DataError:  # perhaps for a value that is missing
+            if not (isinstance(taken, Taken) and taken.unread):
+                raise
+        return run(*learn(unread=False))
 
 
 class _Behavior:

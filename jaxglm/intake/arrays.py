@@ -33,7 +33,7 @@ from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.intake.mapped import MappedRows, in_place
 from jaxglm.intake.shared import Tally, same_constant, shared_column, whole_tally
-from jaxglm.intake.whole import complete_rows, constants_of
+from jaxglm.intake.whole import complete_rows, constants_of, looks_whole
 from jaxglm.kernels import Rows
 from jaxglm.lazy import parts
 from jaxglm.precision import FLOAT64, Precision
@@ -133,12 +133,13 @@ class ArrayIntake:
     @classmethod
     def learn(
         cls, X: Any, y: Any, family: Family, beside: Beside, *, names, intercept: bool, missing: str,
-        copied: bool = False, there: bool = False, hosts: Hosts = ALONE,
+        copied: bool = False, there: bool = False, hosts: Hosts = ALONE, unread: bool = False,
     ) -> tuple[ArrayIntake, Taken | MappedRows]:  # fmt: skip
         """Check X and y against each other; what is known of them and the rows.
 
         A memory-mapped X is used where it lies, or read a piece at a time; always the latter if it is to be `copied`.
         One in the memory of an accelerator stays `there`, if that is wanted.
+        A large X may stay `unread`: sums over its rows then tell of values that are missing, and those are looked for.
         With `hosts` these are the rows of this process, read into memory, and what is learned is what all have shown.
         """
         mapped = isinstance(X, np.memmap) and hosts.size == 1
@@ -159,7 +160,8 @@ class ArrayIntake:
 
         draft = cls(columns, intercept, beside, family, coded)
         intake, taken, tally = hosts.together(
-            "checking its rows", lambda: draft._checked(matrix, column, extra, table, missing, mapped, copied, hosts)
+            "checking its rows",
+            lambda: draft._checked(matrix, column, extra, table, missing, mapped, copied, hosts, unread),
         )
         if isinstance(taken, MappedRows):
             return intake, taken
@@ -170,13 +172,14 @@ class ArrayIntake:
 
     def _checked(
         self, matrix: np.ndarray, column: Any, extra: dict[str, np.ndarray], table: Table, missing: str, mapped: bool,
-        copied: bool, hosts: Hosts,
+        copied: bool, hosts: Hosts, unread: bool,
     ) -> tuple[ArrayIntake, Taken | MappedRows, Tally]:  # fmt: skip
         """The intake with what the rows at hand say, those rows, and what is left out."""
         numbers, index, alone = self.encoder.numbers(column), table.index, hosts.size == 1
         mask = present(extra)
         weightless = 0 if mask is None else int((~mask).sum())
-        mask, tally = complete_rows(matrix, self.columns, numbers, extra, mask, missing)
+        unread = unread and not mapped and looks_whole(matrix)
+        mask, tally = complete_rows(matrix[:0] if unread else matrix, self.columns, numbers, extra, mask, missing)
         positions = None
         if mask is not None:
             positions = np.flatnonzero(mask)
@@ -199,7 +202,7 @@ class ArrayIntake:
             intake = replace(intake, apart=False)
             taken = Taken(Rows(None, numbers, numbers), index, positions, self.encoder.notes + tally.notes)
             return intake, MappedRows(intake, matrix, numbers, extra, taken), tally
-        return intake, Taken(intake._rows(matrix, numbers, extra), index, positions), tally
+        return intake, Taken(intake._rows(matrix, numbers, extra), index, positions, unread=unread), tally
 
     def of_rows(self, places: np.ndarray) -> ArrayIntake:
         """The intake of some of the fitted rows, by position."""

@@ -9,8 +9,10 @@ from jaxglm.errors import DataError
 from jaxglm.frames.scan import piece_rows
 from jaxglm.intake.shared import Tally
 
-#: Entries from which a sum of them is worth several threads.
-_MANY = 2**20
+#: Entries from which a sum of them is worth several threads, and from which it takes long enough to be left to others.
+_MANY, _UNREAD = 2**20, 2**22
+#: Rows of which one is looked at in any case.
+_SOME = 64
 
 
 def complete_rows(matrix, columns, y, extra, mask, missing) -> tuple[np.ndarray | None, Tally]:
@@ -31,6 +33,12 @@ def complete_rows(matrix, columns, y, extra, mask, missing) -> tuple[np.ndarray 
         )
     keep = ~gone if mask is None else mask & ~gone
     return keep, Tally(int(gone.sum()), {name: int(m.sum()) for name, m in by.items()})
+
+
+def looks_whole(matrix: np.ndarray) -> bool:
+    """Whether a matrix is large, and a look at some of its rows finds no value that is missing."""
+    plain = isinstance(matrix, np.ndarray) and matrix.dtype == np.float64 and matrix.flags.c_contiguous
+    return plain and matrix.size >= _UNREAD and bool(np.isfinite(matrix[::_SOME].sum()))
 
 
 def _sum(matrix: np.ndarray) -> float:

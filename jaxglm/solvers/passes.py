@@ -48,8 +48,9 @@ _PASSES_OF_A_HESSIAN = 3
 _PASSES_OF_A_HESSIAN_CODES = 2
 #: The same of a source that reads the rows anew at every pass, which is most of the cost of both.
 _PASSES_OF_A_HESSIAN_READ = 1
-#: Rows of a sample for each coefficient from which its Hessian is near enough that of all rows for a first step.
-_ROWS_OF_A_HESSIAN = 1000
+#: Rows of a sample for each coefficient from which its Hessian is near enough that of all rows for a first step; and
+#: where a pass for a gradient is cheap.
+_ROWS_OF_A_HESSIAN, _ROWS_OF_A_HESSIAN_HERE = 1000, 100
 #: How much better the closing pass must be expected to end than it has to.
 _MARGIN = 3.0
 #: Passes after which the way is given up; of those from starting values most are cheap.
@@ -69,6 +70,27 @@ class Sampled(NamedTuple):
     facts: Facts
     information: Information
     observed: bool = False
+
+
+def by_gradients(source: Source, model: Model) -> bool:
+    """Whether gradients are much cheaper than X'WX, and an X'WX of some rows may serve all of them."""
+    return source.sums_on_host and _is_wide(model) and _may_lend(model)
+
+
+def _may_lend(model: Model) -> bool:
+    """Whether the X'WX of a sample is near that of all rows: of numbers, and the very Hessian, which is not steady.
+
+    Of rare levels a sample has more rows than its share; a Hessian that is the same everywhere is made once.
+    """
+    family, parts = model.family, [part for design in model.layout.designs for part, _ in design.parts]
+    numeric = all(isinstance(part, (Dense, Columns, Constant)) for part in parts)
+    return numeric and family.is_canonical and not (family.steady or family.quadratic)
+
+
+def _is_wide(model: Model) -> bool:
+    """Whether products of numeric columns are most of the work."""
+    parts = [part for design in model.layout.designs for part, _ in design.parts]
+    return any(isinstance(part, (Dense, Columns)) and part.n_columns >= _WIDE for part in parts)
 
 
 class Secants:
@@ -112,6 +134,8 @@ class Run:
         self.single = self.coarse = False
         #: Whether the way began at starting values, farther away than a fit to a sample.
         self.from_start = False
+        #: Whether the first step was by the Hessian of the sample.
+        self.lent = False
         self.passes: Counter = Counter(sample=1) if source.read_anew else Counter()
         #: Whether what a step solves with is the very Hessian, so that a fresh one leaves less the nearer it is.
         self.exact = family.is_canonical
@@ -168,13 +192,10 @@ class Run:
         #: Whether products in single precision are wanted throughout, and resolve the columns.
         self.single = precision.single and sample.pivot > rank.SINGLE
         #: Whether they save time and still give good steps.
-        self.coarse = self.single or sample.pivot > rank.SINGLE and any(
-            isinstance(part, (Dense, Columns)) and part.n_columns >= _WIDE
-            for design in self.model.layout.designs for part, _ in design.parts
-        )  # fmt: skip
+        self.coarse = self.single or sample.pivot > rank.SINGLE and _is_wide(self.model)
         rough = sample.whole and self.coarse and (self.single or not family.quadratic)
-        lent = self._lends(sample)
-        gram = "none" if lent else "coarse" if rough else "full"
+        self.lent = self._lends(sample)
+        gram = "none" if self.lent else "coarse" if rough else "full"
         first, survey = Newton(self.scoring, gram), Survey("none", repeats=self.source.repeats)
         kernel = Joint((first, survey) if self.beside is None else (first, survey, self.beside))
         # So near, the observed information gives the better steps, unless the expected one serves for good.
@@ -183,17 +204,17 @@ class Run:
         self.exact = self.exact or (early and not self.scoring)
         center = np.asarray(drive.starts.center_of(sample.facts, family.mean_range))
         point = Point(sample.theta, observed, None, center)
-        totals, facts, *beside = self._reduce(kernel, point, "gradient" if lent else "newton")
+        totals, facts, *beside = self._reduce(kernel, point, "gradient" if self.lent else "newton")
         facts, self.found = host(facts), beside[0] if beside else None
         self.settings = drive.settings_of(family, facts, self.tol, max_iter, curvature, self.precision, self.single)
         active = np.ones(len(sample.theta), bool)
         self.state = newton.begin(sample.theta, active, center, self.settings, False)._replace(observed=observed)
         if int(facts.n_rows) and not int(facts.n_bad_y) and not np.isfinite(float(totals.nll)):
             return None
-        if lent:
+        if self.lent:
             share = float(facts.size) / float(sample.facts.size)
             self.state = self.state._replace(information=share * np.asarray(sample.information.matrix()))
-        self._take(totals, fresh=not lent)
+        self._take(totals, fresh=not self.lent)
         if not sample.whole and self.goes_on and not self._full_rank():
             return None
         if family.steady and not rough and not self.scoring:
@@ -222,6 +243,8 @@ class Run:
         read = self.source.read_anew
         # A Hessian that would be the one at hand again.
         same = self.steady is not None and not bool(self.state.observed)
+        if self.lent and "newton" not in self.passes:
+            return "newton"
         if self.leaves is None:
             return "gradient" if (self.sample.whole and not read and not self.from_start) or same else "newton"
         length = float(self.state.length)
@@ -232,6 +255,9 @@ class Run:
             return "gradient"
         if self.leaves > _SLOW:
             return "newton"
+        if self.lent and not read and self.passes["gradient"] == 1:
+            # That is but a bound: the step it was learned from was by the Hessian of the sample.
+            return "gradient"
         target = self.tol * min(1.0 / self._stale(1.0), 1.0 / self.leaves)
         needed = np.log(max(error / target, 1.0)) / -np.log(self.leaves)
         return "newton" if needed > (_PASSES_OF_A_HESSIAN_READ if read else self.most_gradients) else "gradient"
@@ -245,11 +271,20 @@ class Run:
             totals = self._sums(kernel, self._point(observed), "newton")
             self.exact = self.model.family.is_canonical or (bool(observed) and not self.scoring)
             self._take(totals, fresh=True)
+            if self.lent and int(self.state.n_halvings):
+                self._begin_again()
             return
         # What is kept is labelled as what it is, whatever the next Hessian would be.
         self.state = state._replace(observed=state.information_observed)
         totals = self._sums(Newton(self.scoring, "none"), self._point(state.information_observed), "gradient")
         self._take(totals, fresh=False)
+
+    def _begin_again(self) -> None:
+        """At the fit to the sample with the Hessian of all rows, where its own led too far."""
+        theta, center = self.sample.theta, self.state.center
+        self.lent, self.leaves, self.reach = False, None, 0.0
+        self.state = newton.begin(theta, np.ones(len(theta), bool), center, self.settings, False)
+        self._take(self._sums(Newton(self.scoring, "coarse"), self._point(self.state.observed), "newton"), fresh=True)
 
     def close(self, null: np.ndarray) -> FitSums | None:
         """The last pass; None where its step is refused. It is the end if what then remains is short enough."""
@@ -294,11 +329,10 @@ class Run:
         the second such step would. A sample with rows that are in it for the sake of their levels does not do, nor do
         models of which one Hessian serves for good.
         """
-        family, parts = self.model.family, [part for design in self.model.layout.designs for part, _ in design.parts]
-        numeric = all(isinstance(part, (Dense, Columns, Constant)) for part in parts)
-        many = float(sample.facts.n_rows) >= _ROWS_OF_A_HESSIAN * len(sample.theta)
-        pays = self.source.read_anew and self.coarse and family.is_canonical and not (family.steady or family.quadratic)
-        return pays and sample.whole and numeric and many
+        source = self.source
+        least = (_ROWS_OF_A_HESSIAN if source.read_anew else _ROWS_OF_A_HESSIAN_HERE) * len(sample.theta)
+        pays = (source.read_anew or by_gradients(source, self.model)) and self.coarse and _may_lend(self.model)
+        return pays and sample.whole and float(sample.facts.n_rows) >= least
 
     def _sums(self, kernel: Newton, point: Point, name: str) -> Totals:
         self.passes[name] += 1

@@ -1,11 +1,12 @@
 """Many rows in few passes: start at the fit to a sample, keep a Hessian while it serves, share the last pass.
 
 A fit to one row in fifty ends about seven standard errors from that to all rows, so near that one Hessian serves for
-several steps of a cheap pass each (gradient alone), of which each leaves a few percent of the distance. Of rows that
-are read anew at every pass the first step may be by the sample's own. Where X'WX is dear, fewer rows begin where the
-means of levels lead, or at the family's starting values, and go on in the same way. The passes are those of
-:mod:`jaxglm.solvers.passes`. Whatever is not plain (a step that has to be halved, columns that depend on each other,
-estimates that run away) is left to :mod:`jaxglm.solvers.drive`.
+several steps of a cheap pass each (gradient alone), of which each leaves a few percent of the distance. Of many numeric
+columns, whose X'WX is dear, a larger sample is fitted, which begins at the fit to fewer of its rows; the first step of
+all rows is then by the sample's own X'WX, as it may be of rows that are read anew at every pass. Where X'WX is dear,
+fewer rows begin where the means of levels lead, or at the family's starting values, and go on in the same way. The
+passes are those of :mod:`jaxglm.solvers.passes`. Whatever is not plain (a step that has to be halved, columns that
+depend on each other, estimates that run away) is left to :mod:`jaxglm.solvers.drive`.
 """
 
 from __future__ import annotations
@@ -16,17 +17,22 @@ from typing import Any
 
 import numpy as np
 
-from jaxglm.kernels import Facts, FitSums, Kernel, Model
-from jaxglm.precision import Precision
+from jaxglm.kernels import Facts, FitSums, Joint, Kernel, Model, Newton, Point, Survey
+from jaxglm.precision import Precision, host
 from jaxglm.progress import unseen
 from jaxglm.solvers import drive, rank, starts
-from jaxglm.solvers.passes import Run, Sampled
-from jaxglm.sources import Source
+from jaxglm.solvers.passes import Run, Sampled, by_gradients
+from jaxglm.sources import Source, bucket
 
 #: Rows of the sample for each coefficient, at least, and rows of data for each of the sample.
 _PER_COEFFICIENT = 40
 _SHARE = 64
 _LEAST, _MOST = 2**12, 2**16
+#: How many times fewer rows of a sample begin its own fit, where gradients are much cheaper than X'WX; and rows of data
+#: for each of such a sample, which is larger for the same time.
+_FEWER, _SHARE_BY_GRADIENTS = 8, 24
+#: Rows of a sample from which fewer of them begin.
+_MANY_OF_SAMPLE = 3 * 2**11
 #: Times as many rows as the sample from which it is worth while.
 _WORTH = 8
 #: How well the sample is fitted, in standard errors of its own and the root of the number of coefficients: that is how
@@ -113,8 +119,11 @@ def _worth_gradients(source: Source, model: Model, precision: Precision) -> bool
 
 def size_of(source: Source, model: Model) -> int:
     """Rows of a sample that the model needs."""
+    least = max(_PER_COEFFICIENT * model.layout.n_coefficients, _LEAST)
+    if by_gradients(source, model):
+        return bucket(max(least, min(source.n_rows // _SHARE_BY_GRADIENTS, _MOST)))
     size = _LEAST
-    while size < max(_PER_COEFFICIENT * model.layout.n_coefficients, min(source.n_rows // _SHARE, _MOST)):
+    while size < max(least, min(source.n_rows // _SHARE, _MOST)):
         size *= 2
     return size
 
@@ -132,6 +141,12 @@ def fit_rows(few: Source, model: Model, curvature: str, precision: Precision, do
 
 
 def _fit_rows(few: Source, model: Model, curvature: str, precision: Precision, doubtful: bool) -> Sampled | None:
+    size = bucket(max(few.n_rows // _FEWER, _PER_COEFFICIENT * model.layout.n_coefficients))
+    if few.n_rows >= max(_MANY_OF_SAMPLE, 2 * size) and by_gradients(few, model) and model.family.dispersion_known:
+        first = _fit_rows(few.sample(size), model, curvature, precision, False)
+        found = _from_fewer(few, model, first) if first is not None and first.whole else None
+        if found is not None:
+            return found
     facts, start = starts.survey(few, model)
     if not np.isfinite(facts.gram).all() or int(facts.n_bad_y):
         return None
@@ -155,6 +170,32 @@ def _fit_rows(few: Source, model: Model, curvature: str, precision: Precision, d
         pivot = float(np.min(np.diagonal(solved.expected.lower) ** 2))
     # The expected information took a pass of its own where the last step was by another.
     return Sampled(solved.theta, whole, pivot, facts, solved.expected, bool(solved.n_passes.get("information")))
+
+
+def _from_fewer(few: Source, model: Model, first: Sampled) -> Sampled | None:
+    """The fit to a sample from that to some of its rows: a step with their Hessian, and one with its own.
+
+    None where these are not enough.
+    """
+    center, p = np.asarray(drive.starts.center_of(first.facts, model.family.mean_range)), len(first.theta)
+
+    def at(theta: np.ndarray) -> Point:
+        return Point(theta, np.asarray(False), None, center)
+
+    survey = Survey("none", repeats=few.repeats)
+    totals, facts = host(few.reduce(Joint((Newton(gram="none"), survey)), model, at(first.theta)))
+    share = float(facts.n_rows) / float(first.facts.n_rows)
+    theta = first.theta - first.information.solve(totals.gradient) / share
+    last = host(few.reduce(Newton(), model, at(theta)))
+    information = drive.factor(last.information, np.ones(p, bool))
+    if not (int(facts.n_bad_y) == 0 and last.nll <= totals.nll and information.ok):
+        return None
+    step = -information.solve(last.gradient)
+    # A step so short leaves far less than itself.
+    if not -(step @ last.gradient) < p:
+        return None
+    facts = facts._replace(gram=share * first.facts.gram, ones=share * first.facts.ones)
+    return Sampled(theta + step, True, first.pivot, facts, information)
 
 
 def agreed(source: Source, sample: Sampled | None) -> Sampled | None:

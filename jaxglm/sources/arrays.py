@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,11 +24,12 @@ from jaxglm.sources.base import (
     pad,
     reduce_chunks,
     stored,
+    stored_type,
     to_device,
     workers,
 )
 from jaxglm.sources.distinct import distinct, pooled
-from jaxglm.sources.placing import place, taken
+from jaxglm.sources.placing import place, take, taken
 from jaxglm.sources.storage import Window, is_leaf, row_bytes
 from jaxglm.sources.walk import walk_chunks
 
@@ -37,6 +39,8 @@ ALIASED_BYTES = 2**25
 _LEAST_COMBINED = 2**13
 #: Rows of each level of a factor that a sample has where there are so many: enough that also a rare outcome occurs.
 ROWS_OF_A_LEVEL = 160
+#: Rows of a sample from which a thread more is worth while.
+_MANY_OF_A_THREAD = 2**14
 #: Rows for each whose response is not 0 from which such rows are rare, and a sample has them all.
 _RARE = 8
 #: Rows of each level that such a sample then has besides, where there are so many.
@@ -168,28 +172,43 @@ class ArraySource(Source):
         chosen = self._by_response(n)
         if chosen is None:
             places = _spread(self.n_rows, n)
-            places = np.union1d(places, self._of_rare_levels(places, ROWS_OF_A_LEVEL))
+            added = self._of_rare_levels(places, ROWS_OF_A_LEVEL)
+            places = np.union1d(places, added) if len(added) else places
         else:
             places, freq = chosen
-        if self._host is not None:
-            whole = taken(self._host, places)
-        else:
-            starts = np.cumsum([0, *self._counts])
-            spans = list(zip(self._chunks, starts[:-1], starts[1:], strict=True))
-
-            def of_chunks(first: int, last: int) -> list[Rows]:
-                some = spans[first:last]
-                return [taken(rows, places[slice(*np.searchsorted(places, (a, b)))] - a) for rows, a, b in some]
-
-            # They are far apart in memory, which one thread alone would wait for.
-            edges = np.linspace(0, len(spans), min(threads(), len(spans)) + 1).astype(int)
-            jobs = [partial(of_chunks, a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-            parts = [part for found in in_threads(jobs) for part in found]
-            whole = jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
+        size = bucket(len(places))
+        whole = self._gathered(places, size) if self._host is None else stored(pad(taken(self._host, places), size))
         if freq is not None:
-            whole = whole._replace(freq=whole.freq * freq)
-        repeats = self.repeats or freq is not None
-        return ArraySource([to_device(pad(whole, bucket(len(places))))], [len(places)], repeats=repeats)
+            whole.freq[: len(places)] *= freq
+        # A chunk a thread, where each then has many rows.
+        count = max(min(threads(), size // _MANY_OF_A_THREAD), 1)
+        step = size // count if size % count == 0 else size
+        chunks = jax.device_put([cut(whole, start, start + step) for start in range(0, size, step)])
+        counts = [min(max(len(places) - start, 0), step) for start in range(0, size, step)]
+        return ArraySource(chunks, counts, repeats=self.repeats or freq is not None)
+
+    def _gathered(self, places: np.ndarray, size: int) -> Rows:
+        """Rows of the chunks at some places, which ascend, as host arrays of our own that are filled up to `size`."""
+        starts = np.cumsum([0, *self._counts])
+        edges = np.searchsorted(places, starts)
+        first, structure = jax.tree.flatten(taken(self._chunks[0], np.zeros(1, int)))
+        found = [aligned_empty((size, *a.shape[1:]), a.dtype) for a in first]
+
+        def fill(chunks: range) -> None:
+            for i in chunks:
+                at, here = places[edges[i] : edges[i + 1]] - starts[i], slice(edges[i], edges[i + 1])
+                for a, whole in zip(jax.tree.leaves(self._chunks[i], is_leaf=is_leaf), found, strict=True):
+                    take(a, at, whole[here])
+
+        # They are far apart in memory, which one thread alone would wait for.
+        n_chunks = len(self._counts)
+        cuts = np.linspace(0, n_chunks, min(threads(), n_chunks) + 1).astype(int)
+        in_threads([partial(fill, range(a, b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)])
+        for whole in found:
+            whole[len(places) :] = whole[0]
+        rows = jax.tree.unflatten(structure, found)
+        rows.freq[len(places) :] = 0.0
+        return rows
 
     def _by_response(self, n: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Places of rows chosen by their response, and for how many rows of the sample each counts; None if not rare.
@@ -202,8 +221,7 @@ class ArraySource(Source):
             return None
         alone = np.concatenate(found)
         others = np.flatnonzero(~alone)
-        # Neighbors may share a place.
-        kept = np.unique(others[_spread(len(others), min(max(n, told), len(others)))])
+        kept = others[_spread(len(others), min(max(n, told), len(others)))]
         # No level may seem to have one outcome only; these rows stand for themselves, as the told ones do.
         alone[self._of_rare_levels(kept, _OTHERS_OF_A_LEVEL)] = True
         kept = kept[~alone[kept]]
@@ -259,9 +277,13 @@ def _first_rows(codes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def _spread(size: int, n: int) -> np.ndarray:
-    """One place out of each of n stretches of equal length, (n,), the same every time."""
+    """One place out of each of n stretches of equal length, in their order, the same every time.
+
+    There are fewer than n where neighbors share a place.
+    """
     edges = np.linspace(0, size, n + 1)
-    return (edges[:-1] + np.random.default_rng(0).random(n) * np.diff(edges)).astype(np.int64)
+    places = (edges[:-1] + np.random.default_rng(0).random(n) * np.diff(edges)).astype(np.int64)
+    return places[np.diff(places, prepend=-1) > 0]
 
 
 class _Combined(ArraySource):
@@ -293,18 +315,15 @@ def _owned(a: np.ndarray) -> np.ndarray:
 def _cut_up(rows: Rows, size: int, in_place: bool) -> list[Rows]:
     """Chunks of `size` rows, the last of them filled up."""
     chunks, ones, on_cpu = [], None, jax.default_backend() == "cpu"
+    if in_place and on_cpu:
+        return _in_place(rows, size)
     for start in range(0, len(rows.y), size):
         stop = min(start + size, len(rows.y))
         whole, part = stop - start == size, cut(rows, start, stop)
         shares = ones is not None and whole and rows.freq.strides == (0,)
         if shares and on_cpu:
             part = part._replace(freq=())
-        if not on_cpu:
-            made = place(rows, start, stop, size)
-        elif in_place:
-            made = _in_place(part, size)
-        else:
-            made = stored(pad(part, size))
+        made = stored(pad(part, size)) if on_cpu else place(rows, start, stop, size)
         if shares:
             made = made._replace(freq=ones)
         elif whole:
@@ -314,23 +333,51 @@ def _cut_up(rows: Rows, size: int, in_place: bool) -> list[Rows]:
     return jax.device_put(chunks)
 
 
-def _in_place(rows: Rows, size: int) -> Rows:
-    """A chunk whose design is read where it lies as far as possible, and the rest copied.
+def _in_place(rows: Rows, size: int) -> list[Rows]:
+    """Chunks whose design is read where it lies as far as possible, and the rest copied."""
+    n, shifts = len(rows.y), {}
+    # What is beside the design is copied at once; of it a chunk is a part that starts on a boundary.
+    beside = jax.tree.map(partial(_copied, size=-(-n // size) * size), rows._replace(x=(), freq=()))
+    ones = jax.device_put(_copied(rows.freq[:size], size)) if rows.freq.strides == (0,) and n >= size else None
 
-    Where rows are too few the design is followed by memory that has no values beyond the next block.
+    def chunk(start: int) -> Rows:
+        stop = min(start + size, n)
+        freq = ones
+        if ones is None or stop - start < size:
+            freq = _copied(rows.freq[start:stop], size)
+            freq[stop - start :] = 0.0
+        x = jax.tree.map(lambda a: _window(a[start:stop], size, shifts), rows.x)
+        return cut(beside, start, start + size)._replace(x=x, freq=freq)
+
+    # All at once: a hundred transfers one by one take as long as a pass.
+    return jax.device_put([chunk(start) for start in range(0, n, size)])
+
+
+def _copied(a: np.ndarray, size: int) -> np.ndarray:
+    """A copy in the type in which it is kept, filled up to `size` rows with the first one."""
+    ours = aligned_empty((size, *a.shape[1:]), stored_type(a))
+    ours[: len(a)], ours[len(a) :] = a, a[:1]
+    return ours
+
+
+def _window(a: np.ndarray, size: int, shifts: dict[int, jax.Array]) -> Window | np.ndarray:
+    """A leaf of the design of a chunk of `size` rows, where it lies if it is as long.
+
+    Where rows are too few they are followed by memory that has no values beyond the next block. `shifts` are those
+    that other chunks have, on the device.
     """
-    m = len(rows.y)
-
-    def place(a):
-        whole = m == size and a.dtype.kind == "f" and a.flags.c_contiguous and a.flags.aligned and a.size
-        if not whole:
-            ours = aligned_empty((size, *a.shape[1:]), np.int32 if a.dtype.kind == "i" else a.dtype)
-            ours[:m] = a
-            ours[m : m + LARGEST_BLOCK] = a[0]
-            a = ours
-        return Window.of(a) if a.dtype.kind == "f" else a
-
-    return stored(pad(rows._replace(x=()), size))._replace(x=jax.tree.map(place, rows.x))
+    if not (len(a) == size and a.dtype.kind == "f" and a.flags.c_contiguous and a.flags.aligned and a.size):
+        ours = aligned_empty((size, *a.shape[1:]), np.int32 if a.dtype.kind == "i" else a.dtype)
+        ours[: len(a)] = a
+        ours[len(a) : len(a) + LARGEST_BLOCK] = a[0]
+        a = ours
+    if a.dtype.kind != "f":
+        return a
+    window = Window.of(a)
+    at = int(window.shift)
+    if at not in shifts:
+        shifts[at] = jax.device_put(window.shift)
+    return replace(window, shift=shifts[at])
 
 
 def rechunk(blocks: Iterable[Rows], size: int) -> Iterator[Rows]:

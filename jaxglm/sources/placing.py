@@ -37,15 +37,21 @@ def place(rows: Rows, start: int, stop: int, size: int) -> Rows:
 
 def taken(rows: Any, at: np.ndarray) -> Any:
     """Some rows as host arrays, wherever they lie."""
+    return jax.tree.map(lambda a: take(a, at), rows, is_leaf=is_leaf)
 
-    def take(a):
-        if not precision.resident(a):
-            return np.take(on_host(a), at, axis=0)
-        # Filled up to a length that others have, too.
-        return np.asarray(_taken(a, np.resize(at, bucket(len(at)))))[: len(at)]
 
+def take(a: Any, at: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
+    """Some rows of a leaf as a host array, perhaps one that is there already."""
+    if not precision.resident(a):
+        # All places are within; only so are they not written to memory of their own first.
+        return np.take(on_host(a), at, axis=0, out=into, mode="clip")
     with precision.scope():
-        return jax.tree.map(take, rows, is_leaf=is_leaf)
+        # Filled up to a length that others have, too.
+        found = np.asarray(_taken(a, np.resize(at, bucket(len(at)))))[: len(at)]
+    if into is None:
+        return found
+    into[...] = found
+    return into
 
 
 _taken = jax.jit(lambda a, at: a[at])

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import jaxglm as jg
+from jaxglm.intake import whole
 
 #: The same numbers by another way in.
 SAME = 1e-9
@@ -83,6 +84,28 @@ def test_dropped_rows_are_counted_by_column():
     kept = [label for i, label in enumerate(data.index) if i not in (1, 2, 5)]
     assert list(res.fittedvalues.index) == kept == list(res.resid().index)
     assert list(res.augment().index) == kept
+
+
+@pytest.mark.parametrize("places", [[5], [0, 5, N - 1]])
+def test_values_missing_from_a_large_matrix_are_found_by_its_sums(places, monkeypatch):
+    """Of such a matrix only some rows are looked at beforehand."""
+    X, y = np.column_stack([x, time]), count.copy()
+    X[places, 1] = np.nan
+    want, looks = jg.fit(X, y, "poisson"), []
+    monkeypatch.setattr(whole, "_UNREAD", 0)
+    monkeypatch.setattr(whole, "_holes", lambda m, f=whole._holes: looks.append(m) or f(m))
+    res = jg.fit(X, y, "poisson")
+    assert len(looks) == 1 and res.nobs == N - len(places)
+    assert "missing values dropped: x2" in " ".join(str(res.summary()).split())
+    np.testing.assert_array_equal(res.params, want.params)
+    with pytest.raises(jg.DataError, match=f"x2 is missing in row {places[0]}"):
+        jg.fit(X, y, "poisson", missing="raise")
+    X[places, 1] = np.inf
+    with pytest.raises(jg.DataError, match=f"(?s)'x2' is not finite.*row {places[0]}"):
+        jg.fit(X, y, "poisson")
+    X[places, 1], y[3] = 0.0, -1.0
+    with pytest.raises(jg.DataError, match="(?s)numbers >= 0.*row 3"):
+        jg.fit(X, y, "poisson")
 
 
 #: How an offset of log(t) is given at the fit: options of glm, and what predict then needs.

@@ -13,7 +13,8 @@ from jaxglm import precision
 from jaxglm.errors import DataError
 from jaxglm.kernels import Newton, Point, Rows
 from jaxglm.kernels.base import Kernel
-from jaxglm.solvers import sampled, starts
+from jaxglm.solvers import passes, sampled, starts
+from jaxglm.solvers.information import Information
 from jaxglm.sources import arrays, base
 from jaxglm.sources.distinct import distinct
 
@@ -71,6 +72,56 @@ def test_few_passes_give_the_same_fit(name, monkeypatch):
     np.testing.assert_allclose(quick.pearson_chi2, plain.pearson_chi2, rtol=SAME_PEARSON)
     for figure in ("deviance", "null_deviance", "llf", "nobs", "df_resid"):
         np.testing.assert_allclose(getattr(quick, figure), getattr(plain, figure), rtol=SAME_SUM, err_msg=figure)
+
+
+@pytest.fixture
+def lent(monkeypatch):
+    """Numeric columns count as dear when there are two, and a sample as large when the smallest is."""
+    monkeypatch.setattr(passes, "_WIDE", 2)
+    monkeypatch.setattr(sampled, "_MANY_OF_SAMPLE", 2**11)
+
+
+def test_a_sample_lends_its_hessian(monkeypatch, lent):
+    """The first pass is for the gradient alone, the second one for the only other X'WX but that of the last."""
+    data, options = made("binomial"), FITS["logit"]
+    data["z"] += 0.5 * data["x"] ** 2
+    reached = []
+    monkeypatch.setattr(sampled, "_from_fewer", lambda *a, f=sampled._from_fewer: reached.append(f(*a)) or reached[-1])
+    quick = jg.glm("y ~ x + z + t", data, **options)
+    assert len(reached) == 1 and reached[0].whole
+    monkeypatch.setattr(sampled, "solve", lambda *a, **k: None)
+    plain = jg.glm("y ~ x + z + t", data, **options)
+    assert quick.n_passes["newton"] == quick.n_passes["closing"] == 1 and 2 <= quick.n_passes["gradient"] <= 4
+    assert quick.converged and quick.fit.tolerance < 1e-8
+    assert np.max(np.abs(quick.params - plain.params) / plain.bse) < SAME_ESTIMATE
+    np.testing.assert_allclose(quick.bse, plain.bse, rtol=SAME_ERROR)
+    np.testing.assert_allclose(quick.fit.column_lengths, plain.fit.column_lengths, rtol=0.2)
+    for figure in ("deviance", "null_deviance", "llf", "nobs", "df_resid"):
+        np.testing.assert_allclose(getattr(quick, figure), getattr(plain, figure), rtol=SAME_SUM, err_msg=figure)
+
+
+def test_a_sample_whose_hessian_leads_too_far_lends_it_in_vain(monkeypatch, lent):
+    """As one may without the rows that lie far out: the Hessian of all rows takes its place."""
+    want = jg.glm("y ~ x + z", data := made("poisson"), family="poisson")
+
+    def flat(*a, f=sampled.fit_rows):
+        found = f(*a)
+        return found._replace(information=Information.from_matrix(0.1 * found.information.matrix(), np.ones(3, bool)))
+
+    monkeypatch.setattr(sampled, "fit_rows", flat)
+    res = jg.glm("y ~ x + z", data, family="poisson")
+    assert want.n_passes["newton"] == 1 and res.n_passes["newton"] == 2 and res.n_passes["closing"] == 1
+    assert np.max(np.abs(res.params - want.params) / want.bse) < SAME_ESTIMATE
+    np.testing.assert_allclose(res.bse, want.bse, rtol=SAME_ERROR)
+
+
+def test_a_sample_lends_nothing_where_estimates_run_away(lent):
+    data = made("binomial")
+    data["late"] = (np.arange(N) >= N - 40).astype(float)
+    data["y"] = np.where(data["late"] == 1, 1.0, data["y"])
+    with pytest.warns(jg.SeparationWarning):
+        res = jg.glm("y ~ z + late", data, family="binomial")
+    assert res.status.name == "SEPARATED" and "closing" not in res.n_passes
 
 
 def test_where_few_responses_are_not_zero_a_sample_has_them_all(monkeypatch, x64):
@@ -180,7 +231,7 @@ def test_what_is_not_plain_is_left_to_the_other_way():
 
 
 @pytest.mark.parametrize(("column", "value", "words"), [("x", np.inf, "not finite"), ("y", -1.0, "numbers >= 0")])
-def test_a_bad_value_in_a_late_row_is_named(column, value, words):
+def test_a_bad_value_in_a_late_row_is_named(column, value, words, lent):
     data = made("poisson").astype({"y": float})
     data.loc[N - 3, column] = value
     X = data[["x", "z"]].to_numpy()
