@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from jaxglm.design import Columns, Constant, Dense
 from jaxglm.errors import Status
 from jaxglm.kernels import (
     Closing,
@@ -33,11 +32,10 @@ from jaxglm.precision import Precision, host
 from jaxglm.progress import report_step
 from jaxglm.solvers import drive, newton, rank
 from jaxglm.solvers.information import Information
+from jaxglm.solvers.lending import Sampled, is_wide, lends
 from jaxglm.solvers.newton import Settings, State
 from jaxglm.sources import Source
 
-#: Numeric columns from which their products are most of the work.
-_WIDE = 8
 #: The same below which aliasing is looked into.
 _DOUBTFUL = 1e-9
 #: Share of the distance that a step leaves, above which a Hessian no longer serves.
@@ -48,49 +46,10 @@ _PASSES_OF_A_HESSIAN = 3
 _PASSES_OF_A_HESSIAN_CODES = 2
 #: The same of a source that reads the rows anew at every pass, which is most of the cost of both.
 _PASSES_OF_A_HESSIAN_READ = 1
-#: Rows of a sample for each coefficient from which its Hessian is near enough that of all rows for a first step; and
-#: where a pass for a gradient is cheap.
-_ROWS_OF_A_HESSIAN, _ROWS_OF_A_HESSIAN_HERE = 1000, 100
 #: How much better the closing pass must be expected to end than it has to.
 _MARGIN = 3.0
 #: Passes after which the way is given up; of those from starting values most are cheap.
 _MOST_TURNS, _MOST_FROM_START = 12, 20
-
-
-class Sampled(NamedTuple):
-    """The fit to a sample: where a solve of all rows begins.
-
-    ``whole`` says that no column depends on others, ``pivot`` how far they are from it; ``facts`` and ``information``
-    are of the sample's rows, the latter at its estimate. ``observed`` says that steps were by the observed information.
-    """
-
-    theta: np.ndarray
-    whole: bool
-    pivot: float
-    facts: Facts
-    information: Information
-    observed: bool = False
-
-
-def by_gradients(source: Source, model: Model) -> bool:
-    """Whether gradients are much cheaper than X'WX, and an X'WX of some rows may serve all of them."""
-    return source.sums_on_host and _is_wide(model) and _may_lend(model)
-
-
-def _may_lend(model: Model) -> bool:
-    """Whether the X'WX of a sample is near that of all rows: of numbers, and the very Hessian, which is not steady.
-
-    Of rare levels a sample has more rows than its share; a Hessian that is the same everywhere is made once.
-    """
-    family, parts = model.family, [part for design in model.layout.designs for part, _ in design.parts]
-    numeric = all(isinstance(part, (Dense, Columns, Constant)) for part in parts)
-    return numeric and family.is_canonical and not (family.steady or family.quadratic)
-
-
-def _is_wide(model: Model) -> bool:
-    """Whether products of numeric columns are most of the work."""
-    parts = [part for design in model.layout.designs for part, _ in design.parts]
-    return any(isinstance(part, (Dense, Columns)) and part.n_columns >= _WIDE for part in parts)
 
 
 class Secants:
@@ -116,6 +75,23 @@ class Secants:
         for (step, change, unit), share in zip(self._pairs, reversed(shares), strict=True):
             found = found + (share - unit * (change @ found)) * step
         return -found
+
+
+class Pace:
+    """How far the steps since the last Hessian went, and what share of a distance a step leaves (None: not known)."""
+
+    def __init__(self):
+        self.reach, self.leaves = 0.0, None
+
+    def learn(self, went: float, length: float, fresh: bool, exact: bool) -> None:
+        """That after a step that `went` so far the next has this length; by a `fresh` Hessian, or the `exact` one."""
+        since = self.reach + went
+        if went > 0:
+            # A step from a fresh Hessian of distance d leaves half of what one from a Hessian that is d old would.
+            per_length = length / went / max(since - 0.5 * went, 0.5 * went)
+            leaves = per_length * length if fresh and exact else length / went
+            self.leaves = min(max(leaves, 1e-8), 1e3)
+        self.reach = 0.0 if fresh else since
 
 
 class Run:
@@ -148,8 +124,7 @@ class Run:
         self.factor: Information | None = None
         #: Gradient passes that are worth a Hessian.
         self.most_gradients = _PASSES_OF_A_HESSIAN
-        #: How far the steps since the Hessian went, and what share of a distance a step leaves.
-        self.reach, self.leaves = 0.0, None
+        self.pace = Pace()
         self.ended = False
         self.sample: Sampled
         self.state: State
@@ -176,7 +151,7 @@ class Run:
             self.most_gradients = _PASSES_OF_A_HESSIAN_CODES
         self.state = newton.begin(np.zeros(p) if by_row else start, np.ones(p, bool), center, self.settings, by_row)
         point = newton.trial(self.state) if by_row else self._point(self.state.observed)
-        totals = self._sums(Newton(self.scoring), point, "newton")
+        totals = self._reduce(self.steps, Newton(self.scoring), point, "newton")
         self._take(totals, fresh=True)
         if family.steady and not self.scoring:
             self.steady, self.steady_factor = np.asarray(totals.information), self._factored()
@@ -192,9 +167,9 @@ class Run:
         #: Whether products in single precision are wanted throughout, and resolve the columns.
         self.single = precision.single and sample.pivot > rank.SINGLE
         #: Whether they save time and still give good steps.
-        self.coarse = self.single or sample.pivot > rank.SINGLE and _is_wide(self.model)
+        self.coarse = self.single or sample.pivot > rank.SINGLE and is_wide(self.model)
         rough = sample.whole and self.coarse and (self.single or not family.quadratic)
-        self.lent = self._lends(sample)
+        self.lent = self.coarse and lends(self.source, self.model, sample)
         gram = "none" if self.lent else "coarse" if rough else "full"
         first, survey = Newton(self.scoring, gram), Survey("none", repeats=self.source.repeats)
         kernel = Joint((first, survey) if self.beside is None else (first, survey, self.beside))
@@ -204,7 +179,7 @@ class Run:
         self.exact = self.exact or (early and not self.scoring)
         center = np.asarray(drive.starts.center_of(sample.facts, family.mean_range))
         point = Point(sample.theta, observed, None, center)
-        totals, facts, *beside = self._reduce(kernel, point, "gradient" if self.lent else "newton")
+        totals, facts, *beside = self._reduce(self.source, kernel, point, "gradient" if self.lent else "newton")
         facts, self.found = host(facts), beside[0] if beside else None
         self.settings = drive.settings_of(family, facts, self.tol, max_iter, curvature, self.precision, self.single)
         active = np.ones(len(sample.theta), bool)
@@ -215,7 +190,7 @@ class Run:
             share = float(facts.size) / float(sample.facts.size)
             self.state = self.state._replace(information=share * np.asarray(sample.information.matrix()))
         self._take(totals, fresh=not self.lent)
-        if not sample.whole and self.goes_on and not self._full_rank():
+        if not sample.whole and self.goes_on and not _proves_full_rank(self._factored()):
             return None
         if family.steady and not rough and not self.scoring:
             self.steady, self.steady_factor = np.asarray(totals.information), self._factored()
@@ -245,46 +220,46 @@ class Run:
         same = self.steady is not None and not bool(self.state.observed)
         if self.lent and "newton" not in self.passes:
             return "newton"
-        if self.leaves is None:
+        if self.pace.leaves is None:
             return "gradient" if (self.sample.whole and not read and not self.from_start) or same else "newton"
         length = float(self.state.length)
-        error = length * self.leaves / (1.0 - self.leaves) if self.leaves < 1.0 else np.inf
+        error = length * self.pace.leaves / (1.0 - self.pace.leaves) if self.pace.leaves < 1.0 else np.inf
         if _MARGIN * max(self._stale(error), error * self._contraction(error, length)) < self.tol:
             return "closing"
         if same:
             return "gradient"
-        if self.leaves > _SLOW:
+        if self.pace.leaves > _SLOW:
             return "newton"
         if self.lent and not read and self.passes["gradient"] == 1:
             # That is but a bound: the step it was learned from was by the Hessian of the sample.
             return "gradient"
-        target = self.tol * min(1.0 / self._stale(1.0), 1.0 / self.leaves)
-        needed = np.log(max(error / target, 1.0)) / -np.log(self.leaves)
+        target = self.tol * min(1.0 / self._stale(1.0), 1.0 / self.pace.leaves)
+        needed = np.log(max(error / target, 1.0)) / -np.log(self.pace.leaves)
         return "newton" if needed > (_PASSES_OF_A_HESSIAN_READ if read else self.most_gradients) else "gradient"
 
     def step(self) -> None:
         """A pass for a step."""
         state = self.state
         if self.plan() == "newton":
-            observed = state.observed
             kernel = Newton(self.scoring, "coarse" if self.coarse else "full")
-            totals = self._sums(kernel, self._point(observed), "newton")
-            self.exact = self.model.family.is_canonical or (bool(observed) and not self.scoring)
+            totals = self._reduce(self.steps, kernel, self._point(state.observed), "newton")
+            self.exact = self.model.family.is_canonical or (bool(state.observed) and not self.scoring)
             self._take(totals, fresh=True)
             if self.lent and int(self.state.n_halvings):
                 self._begin_again()
             return
         # What is kept is labelled as what it is, whatever the next Hessian would be.
         self.state = state._replace(observed=state.information_observed)
-        totals = self._sums(Newton(self.scoring, "none"), self._point(state.information_observed), "gradient")
-        self._take(totals, fresh=False)
+        kernel, point = Newton(self.scoring, "none"), self._point(state.information_observed)
+        self._take(self._reduce(self.steps, kernel, point, "gradient"), fresh=False)
 
     def _begin_again(self) -> None:
         """At the fit to the sample with the Hessian of all rows, where its own led too far."""
         theta, center = self.sample.theta, self.state.center
-        self.lent, self.leaves, self.reach = False, None, 0.0
+        self.lent, self.pace = False, Pace()
         self.state = newton.begin(theta, np.ones(len(theta), bool), center, self.settings, False)
-        self._take(self._sums(Newton(self.scoring, "coarse"), self._point(self.state.observed), "newton"), fresh=True)
+        kernel, point = Newton(self.scoring, "coarse"), self._point(self.state.observed)
+        self._take(self._reduce(self.steps, kernel, point, "newton"), fresh=True)
 
     def close(self, null: np.ndarray) -> FitSums | None:
         """The last pass; None where its step is refused. It is the end if what then remains is short enough."""
@@ -293,7 +268,7 @@ class Run:
         gram = "none" if known is not None else "coarse" if self.single else "full"
         kernel = Closing(Newton(gram=gram), Statistics(family.dispersion_known))
         point = ClosingPoint(self._point(np.asarray(observed)), null, np.asarray(1.0))
-        totals, sums = self._reduce(kernel, point, "closing")
+        totals, sums = self._reduce(self.source, kernel, point, "closing")
         self.last = (kernel, point)
         # The reported information serves for the step where it is the very Hessian; else the one of before does.
         serves = known is None and (family.is_canonical or (observed and not self.scoring))
@@ -322,25 +297,9 @@ class Run:
             tolerance=self.tolerance,
         )  # fmt: skip
 
-    def _lends(self, sample: Sampled) -> bool:
-        """Whether the first step is by the sample's X'WX, so that the first pass makes none.
-
-        It leaves about 2 sqrt(P / m) of the distance; a step by the very Hessian of all rows from there ends as near as
-        the second such step would. A sample with rows that are in it for the sake of their levels does not do, nor do
-        models of which one Hessian serves for good.
-        """
-        source = self.source
-        least = (_ROWS_OF_A_HESSIAN if source.read_anew else _ROWS_OF_A_HESSIAN_HERE) * len(sample.theta)
-        pays = (source.read_anew or by_gradients(source, self.model)) and self.coarse and _may_lend(self.model)
-        return pays and sample.whole and float(sample.facts.n_rows) >= least
-
-    def _sums(self, kernel: Newton, point: Point, name: str) -> Totals:
+    def _reduce(self, rows: Source, kernel: Kernel, point: Any, name: str) -> Any:
         self.passes[name] += 1
-        return self.steps.reduce(kernel, self.model, point)
-
-    def _reduce(self, kernel, point, name: str):
-        self.passes[name] += 1
-        return self.source.reduce(kernel, self.model, point)
+        return rows.reduce(kernel, self.model, point)
 
     def _point(self, observed) -> Point:
         return Point(self.trial, np.asarray(observed), None, self.state.center)
@@ -358,18 +317,9 @@ class Run:
             self.secants, self.state = None, drive.step(running, totals, self.settings, *known)
         else:
             self.state = self._advanced(running, totals._replace(information=before.information))
-        since = self.reach + went
         length = float(self.state.length)
         report_step(length)
-        if went > 0:
-            # A step from a fresh Hessian of distance d leaves half of what one from a Hessian that is d old would.
-            per_length = length / went / max(since - 0.5 * went, 0.5 * went)
-            if fresh:
-                self.leaves = length / went if not self.exact else per_length * length
-            else:
-                self.leaves = length / went
-            self.leaves = min(max(self.leaves, 1e-8), 1e3)
-        self.reach = 0.0 if fresh else since
+        self.pace.learn(went, length, fresh, self.exact)
 
     def _advanced(self, state: State, totals: Totals) -> State:
         """The state after a pass for the gradient, by the Hessian of before and what gradients have said since."""
@@ -390,11 +340,11 @@ class Run:
     def _contraction(self, error: float, length: float, fresh: bool = True) -> float:
         """Share of an error that the step of the closing pass leaves."""
         if not fresh or not self.exact:
-            return self.leaves
+            return self.pace.leaves
         rounded = newton.SINGLE_EPS / self.sample.pivot if self.single else 0.0
-        return max(min(self.leaves, self.leaves * error / max(self.reach + length, 1e-300)), rounded)
+        return max(min(self.pace.leaves, self.pace.leaves * error / max(self.pace.reach + length, 1e-300)), rounded)
 
-    def _full_rank(self) -> bool:
-        """Whether the information proves that no column depends on others; rows may weigh what they do."""
-        factor = self._factored()
-        return bool(factor.ok) and float(np.min(np.diagonal(factor.lower) ** 2)) > _DOUBTFUL
+
+def _proves_full_rank(factor: Information) -> bool:
+    """Whether the information proves that no column depends on others; rows may weigh what they do."""
+    return bool(factor.ok) and float(np.min(np.diagonal(factor.lower) ** 2)) > _DOUBTFUL

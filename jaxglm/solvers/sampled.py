@@ -21,7 +21,8 @@ from jaxglm.kernels import Facts, FitSums, Joint, Kernel, Model, Newton, Point, 
 from jaxglm.precision import Precision, host
 from jaxglm.progress import unseen
 from jaxglm.solvers import drive, rank, starts
-from jaxglm.solvers.passes import Run, Sampled, by_gradients
+from jaxglm.solvers.lending import Sampled, by_gradients
+from jaxglm.solvers.passes import Run
 from jaxglm.sources import Source, bucket
 
 #: Rows of the sample for each coefficient, at least, and rows of data for each of the sample.
