@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxglm import resolve
-from jaxglm.errors import DataError, InputTypeError
+from jaxglm.errors import InputTypeError
 from jaxglm.fit import fit_source
 from jaxglm.frames.scan import as_scan
 from jaxglm.hosts import Hosts
@@ -22,6 +22,7 @@ from jaxglm.intake.base import Taken
 from jaxglm.intake.compact import compact
 from jaxglm.intake.mapped import MappedRows
 from jaxglm.intake.pieces import Pieces
+from jaxglm.intake.whole import unread_first
 from jaxglm.kernels import Model
 from jaxglm.lazy import parts
 from jaxglm.precision import Precision, scope
@@ -280,28 +281,21 @@ def fit(
         ArrayIntake.learn, X, y, family, beside, names=names, intercept=bool(intercept), missing=missing,
         copied=copied, there=not copied and alone, hosts=placed.hosts,
     )  # fmt: skip
-    # What goes on for long before it looks at its sums has values looked at beforehand.
-    short = alone and not copied and checkpoint is None and isinstance(solver, str) and solver == "auto"
-    with scope():
-        intake, taken = learn(unread=short)
-    options = resolve.options(
-        solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
-        n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
-        precision=precision,
-    )  # fmt: skip
 
-    def run(intake: ArrayIntake, taken: Taken | MappedRows) -> Results:
+    def run(unread: bool) -> Results:
+        intake, taken = learn(unread=unread)
+        options = resolve.options(
+            solver=solver, information=information, start=start, tol=tol, max_iter=max_iter, use_t=use_t,
+            n_coefficients=len(intake.names), probability_weights=prob_weights is not None, family=family,
+            precision=precision,
+        )  # fmt: skip
         with shown(resolve.progress(progress, not isinstance(taken, Taken))):
             intake, source = _source(intake, taken, placed, options.precision)
             return _run(source, intake, taken, options, behavior, response=intake.encoder.name, formula=None)
 
     with scope():
-        try:
-            return run(intake, taken)
-        except DataError:  # perhaps for a value that is missing
-            if not (isinstance(taken, Taken) and taken.unread):
-                raise
-        return run(*learn(unread=False))
+        # What goes on for long before it looks at its sums has values looked at beforehand.
+        return unread_first(run, alone and not copied and checkpoint is None and str(solver) == "auto")
 
 
 class _Behavior:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 
 from jaxglm import precision
 from jaxglm.errors import DataError
 from jaxglm.frames.scan import piece_rows
 from jaxglm.intake.shared import Tally
+
+T = TypeVar("T")
 
 #: Entries from which a sum of them is worth several threads, and from which it takes long enough to be left to others.
 _MANY, _UNREAD = 2**20, 2**22
@@ -64,3 +69,13 @@ def constants_of(matrix: np.ndarray) -> dict[int, float]:
     first = head[0]
     candidates = np.flatnonzero((head == first).all(axis=0) & (first != 0))
     return {int(j): float(first[j]) for j in candidates if (matrix[:, j] == first[j]).all()}
+
+
+def unread_first(run: Callable[[bool], T], wanted: bool) -> T:
+    """What `run` gives where values stay unread; after an error in data, perhaps one that is missing, where not."""
+    if wanted:
+        try:
+            return run(True)
+        except DataError:
+            pass
+    return run(False)

@@ -72,7 +72,7 @@ x = np.memmap(sys.argv[1], sys.argv[2], "w+", shape=(int(sys.argv[3]), 30))
 for i in range(0, len(x), 50_000):
     x[i : i + 50_000] = np.random.default_rng(i).normal(size=(50_000, 30)) * 100
 y = x[:, 0] * 0.01 + np.random.default_rng(0).normal(size=len(x))
-jg.fit(x[:40_000], y[:40_000]); before = own(); jg.fit(x, y); print(own() - before)
+jg.fit(x[:70_000], y[:70_000]); before = own(); jg.fit(x, y); print(own() - before)
 """
 
 

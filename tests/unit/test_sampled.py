@@ -13,7 +13,7 @@ from jaxglm import precision
 from jaxglm.errors import DataError
 from jaxglm.kernels import Newton, Point, Rows
 from jaxglm.kernels.base import Kernel
-from jaxglm.solvers import passes, sampled, starts
+from jaxglm.solvers import lending, sampled, starts
 from jaxglm.solvers.information import Information
 from jaxglm.sources import arrays, base
 from jaxglm.sources.distinct import distinct
@@ -77,7 +77,7 @@ def test_few_passes_give_the_same_fit(name, monkeypatch):
 @pytest.fixture
 def lent(monkeypatch):
     """Numeric columns count as dear when there are two, and a sample as large when the smallest is."""
-    monkeypatch.setattr(passes, "_WIDE", 2)
+    monkeypatch.setattr(lending, "_WIDE", 2)
     monkeypatch.setattr(sampled, "_MANY_OF_SAMPLE", 2**11)
 
 

@@ -16,7 +16,7 @@ import source_models
 import jaxglm as jg
 from jaxglm import precision, progress
 from jaxglm.kernels import Newton, Observed, Point, Rows, Survey
-from jaxglm.solvers import passes
+from jaxglm.solvers import lending, passes
 from jaxglm.sources import ArraySource, StreamSource, base, packing, stream, thinning
 from jaxglm.sources.prefetch import Prefetch, dealt, side_by_side
 
@@ -415,7 +415,7 @@ def test_the_first_step_of_a_stream_of_numbers_is_by_the_sample(family, monkeypa
     data = pd.DataFrame(X, columns=[f"x{j}" for j in range(p)]).assign(y=y)
     names, reduce = [], passes.Run._reduce
     monkeypatch.setattr(passes.Run, "_reduce", lambda *a: (names.append(a[-1]), reduce(*a))[1])
-    monkeypatch.setattr(passes, "_ROWS_OF_A_HESSIAN", 500)
+    monkeypatch.setattr(lending, "_ROWS_OF_A_HESSIAN", 500)
     # Compiled sooner, into slower code.
     monkeypatch.setattr(base, "FEW_ROWS", n)
     pieces = [data.iloc[start : start + 9_999] for start in range(0, n, 9_999)]
