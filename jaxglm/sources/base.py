@@ -35,7 +35,7 @@ _FEW_DEAR = 1024
 #: Bytes of design up to which that is so: products of columns take most of the time where there are more of these.
 _FEW_BYTES = 2**20
 #: Rows up to which compiling in full costs more than fast code saves in dozens of fits.
-_SOME_ROWS = 2**16
+_SOME_ROWS = 2**13
 #: Fewest and most rows of such a block.
 _SMALLEST_BLOCK, LARGEST_BLOCK = 512, 2**14
 #: Sums over pairs of levels that may be added up for one row of data.
