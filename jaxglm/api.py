@@ -22,7 +22,7 @@ from jaxglm.intake.base import Taken
 from jaxglm.intake.compact import compact
 from jaxglm.intake.mapped import MappedRows
 from jaxglm.intake.pieces import Pieces
-from jaxglm.intake.whole import unread_first
+from jaxglm.intake.whole import looks_whole, unread_first
 from jaxglm.kernels import Model
 from jaxglm.lazy import parts
 from jaxglm.precision import Precision, scope
@@ -276,10 +276,10 @@ def fit(
     placed = resolve.devices(devices)
     _refuse_names(beside)
     # Of numbers in another precision a copy is made, of a file only piece by piece.
-    copied, alone = precision != "float64", not placed.several and placed.hosts.size == 1
+    there = precision == "float64" and not placed.several and placed.hosts.size == 1
     learn = partial(
         ArrayIntake.learn, X, y, family, beside, names=names, intercept=bool(intercept), missing=missing,
-        copied=copied, there=not copied and alone, hosts=placed.hosts,
+        copied=precision != "float64", there=there, hosts=placed.hosts,
     )  # fmt: skip
 
     def run(unread: bool) -> Results:
@@ -295,7 +295,7 @@ def fit(
 
     with scope():
         # What goes on for long before it looks at its sums has values looked at beforehand.
-        return unread_first(run, alone and not copied and checkpoint is None and str(solver) == "auto")
+        return unread_first(run, there and checkpoint is None and str(solver) == "auto" and looks_whole(X))
 
 
 class _Behavior:

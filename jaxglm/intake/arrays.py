@@ -33,7 +33,7 @@ from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.intake.mapped import MappedRows, in_place
 from jaxglm.intake.shared import Tally, same_constant, shared_column, whole_tally
-from jaxglm.intake.whole import complete_rows, constants_of, looks_whole
+from jaxglm.intake.whole import complete_rows, constants_of
 from jaxglm.kernels import Rows
 from jaxglm.lazy import parts
 from jaxglm.precision import FLOAT64, Precision
@@ -139,7 +139,7 @@ class ArrayIntake:
 
         A memory-mapped X is used where it lies, or read a piece at a time; always the latter if it is to be `copied`.
         One in the memory of an accelerator stays `there`, if that is wanted.
-        A large X may stay `unread`: sums over its rows then tell of values that are missing, and those are looked for.
+        An X that stays `unread` is not looked through for values that are missing, of which sums over its rows tell.
         With `hosts` these are the rows of this process, read into memory, and what is learned is what all have shown.
         """
         mapped = isinstance(X, np.memmap) and hosts.size == 1
@@ -178,7 +178,6 @@ class ArrayIntake:
         numbers, index, alone = self.encoder.numbers(column), table.index, hosts.size == 1
         mask = present(extra)
         weightless = 0 if mask is None else int((~mask).sum())
-        unread = unread and not mapped and looks_whole(matrix)
         mask, tally = complete_rows(matrix[:0] if unread else matrix, self.columns, numbers, extra, mask, missing)
         positions = None
         if mask is not None:
@@ -202,7 +201,7 @@ class ArrayIntake:
             intake = replace(intake, apart=False)
             taken = Taken(Rows(None, numbers, numbers), index, positions, self.encoder.notes + tally.notes)
             return intake, MappedRows(intake, matrix, numbers, extra, taken), tally
-        return intake, Taken(intake._rows(matrix, numbers, extra), index, positions, unread=unread), tally
+        return intake, Taken(intake._rows(matrix, numbers, extra), index, positions), tally
 
     def of_rows(self, places: np.ndarray) -> ArrayIntake:
         """The intake of some of the fitted rows, by position."""

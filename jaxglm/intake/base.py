@@ -50,8 +50,6 @@ class Taken:
         Rows whose prediction must be NaN.
     tally : Tally
         What was left out of a frame.
-    unread : bool
-        Whether nobody has looked for values that are missing.
     """
 
     rows: Rows
@@ -60,7 +58,6 @@ class Taken:
     notes: tuple[str, ...] = ()
     bad: np.ndarray | None = None
     tally: Tally = Tally()
-    unread: bool = False
 
     def only(self, kept: np.ndarray, note: str | None = None) -> Taken:
         """Some of the rows, by position, perhaps with a note on the others."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -40,10 +40,10 @@ def complete_rows(matrix, columns, y, extra, mask, missing) -> tuple[np.ndarray 
     return keep, Tally(int(gone.sum()), {name: int(m.sum()) for name, m in by.items()})
 
 
-def looks_whole(matrix: np.ndarray) -> bool:
-    """Whether a matrix is large, and a look at some of its rows finds no value that is missing."""
-    plain = isinstance(matrix, np.ndarray) and matrix.dtype == np.float64 and matrix.flags.c_contiguous
-    return plain and matrix.size >= _UNREAD and bool(np.isfinite(matrix[::_SOME].sum()))
+def looks_whole(X: Any) -> bool:
+    """Whether X is a large matrix of float64 in memory, and a look at some of its rows finds no value missing."""
+    plain = isinstance(X, np.ndarray) and not isinstance(X, np.memmap) and X.dtype == np.float64
+    return plain and X.flags.c_contiguous and X.size >= _UNREAD and bool(np.isfinite(X[::_SOME].sum()))
 
 
 def _sum(matrix: np.ndarray) -> float:
