@@ -83,6 +83,7 @@ def test_no_copy_is_made(dtype, rows, most, tmp_path):
     """96 and 384 MB as float64; what the process has of its own grows by less: by chunks, a sample and the response.
 
     That of a stream is about 150 MB for few rows as well, so there must be many to tell it from a copy.
+    Compiling is not counted: the fit before it has enough rows for the same programs.
     """
     arguments = [sys.executable, "-c", MEMORY, tmp_path / "x", dtype, str(rows)]
     done = subprocess.run(arguments, capture_output=True, text=True)
