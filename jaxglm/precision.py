@@ -122,16 +122,17 @@ _QUICKLY = {
     "xla_cpu_parallel_codegen_split_count": 1,
 }
 
-
 #: An option under which XLA compiles large programs for a CPU in half the time, into code that takes up to a third
 #: longer where loops over rows are long.
 _LEAN = {"xla_cpu_use_fusion_emitters": False}
 
+#: An option under which XLA shares out no loop of a program to threads of its own. Where as many programs run side by
+#: side as there are cores, those threads would only be in their way: a logistic pass then takes half as long again.
+_ALONE = {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
 
 #: Options under which XLA compiles for a GPU without timing many programs of its own for each product of matrices:
 #: 8 s for a fit of 200 columns in place of 33 s, into code that is as fast.
 _SETTLED = {"xla_gpu_enable_triton_gemm": False}
-
 
 #: What XLA says of an option that its version does not know.
 _NO_OPTION = re.compile(r"No such compile option: '(\w+)'")
@@ -142,31 +143,35 @@ class Tiered:
 
     ``f(...)`` compiles in full, ``f.lean(...)`` in half the time, ``f.quick(...)`` in a quarter (on a CPU; elsewhere
     they are the same), ``f.plain`` is the jitted function without options of ours. Under `lean` the full version is
-    the lean one. Options that this version of XLA does not know are left out.
+    the lean one. What is to be called in several of our threads at the same time is made so with `side_by_side`.
+    Options that this version of XLA does not know are left out.
     """
 
-    def __init__(self, function: Callable, lean: bool = False, **options: Any):
+    def __init__(self, function: Callable, lean: bool = False, side_by_side: bool = False, **options: Any):
         self.plain = jax.jit(function, **options)
+        self._always = [_ALONE] if side_by_side else []
         self._lean, self._jit, self._versions = lean, partial(jax.jit, function, **options), {}
 
     def __call__(self, *args: Any) -> Any:
-        return self._run(_LEAN if self._lean else None, args)
+        return self._run([_LEAN] if self._lean else [], args)
 
     def lean(self, *args: Any) -> Any:
         """The value, by code that was compiled in about half the time."""
-        return self._run(_LEAN, args)
+        return self._run([_LEAN], args)
 
     def quick(self, *args: Any) -> Any:
         """The value, by code that was compiled quickly."""
-        return self._run(_QUICKLY, args)
+        return self._run([_QUICKLY], args)
 
-    def _run(self, wanted: dict[str, Any] | None, args: tuple) -> Any:
+    def _run(self, wanted: list[dict[str, Any]], args: tuple) -> Any:
         platform = jax.default_backend()
         if platform != "cpu":
-            wanted = _SETTLED if platform == "gpu" else None
-        if not wanted:
+            wanted = [_SETTLED] if platform == "gpu" else []
+        else:
+            wanted = wanted + self._always
+        tried = {name: value for some in wanted for name, value in some.items()}
+        if not tried:
             return self.plain(*args)
-        tried = dict(wanted)
         try:
             return self._version(tried)(*args)
         except Exception as error:  # it has no type of its own
@@ -174,7 +179,8 @@ class Tiered:
             if unknown is None or unknown[1] not in tried:
                 raise
             # Gone for every function; another thread may have been first.
-            wanted.pop(unknown[1], None)
+            for some in wanted:
+                some.pop(unknown[1], None)
         return self._run(wanted, args)
 
     def _version(self, options: dict[str, Any]) -> Callable:

@@ -20,6 +20,9 @@ PANEL = {"cpu": 64}
 _PANEL_ELSEWHERE = 1024
 #: Columns from which turning weighted rows costs less than it saves.
 _TURNED = 8
+#: Rows of the matrices of which a CPU makes products best, and how few may be missing to a whole number of them so that
+#: it pays to fill them up.
+_TILE, _MISSING = 32, 5
 #: Most numeric columns that stay apart.
 MOST_APART = 64
 #: Columns that are laid together at a time on a CPU: its compiler asks of each value which of them it is of.
@@ -85,6 +88,10 @@ class Dense(Element):
         if not self._turns(w) or beside.dtype != w.dtype:
             return super().add_gram_beside(total, x, w, beside)
         x = x.astype(w.dtype)
+        if len(self._spans) == 1 and -(x.shape[1] + beside.shape[1]) % _TILE <= _MISSING:
+            whole = _product_of_tiles(x, w, beside)
+            own, sums = whole[: self.width], whole[self.width :][: beside.shape[1]]
+            return (total[0] + own,), sums.T
         # They stand below the last panel, where rows more cost a product next to nothing.
         *panels, last = self._panels(jnp.concatenate([_turned(w, x), beside.T]), x)
         held = last.shape[0] - beside.shape[1]
@@ -138,6 +145,18 @@ def _by_roots(w: jax.Array, square: Callable[[jax.Array], Any], product: Callabl
 def _turned(w: jax.Array, x: jax.Array) -> jax.Array:
     """Weighted rows of x (m, p) as (p, m), held apart, or a product would be made of x as it lies."""
     return jax.lax.optimization_barrier((w[:, None] * x).T)
+
+
+def _product_of_tiles(x: jax.Array, w: jax.Array, beside: jax.Array) -> jax.Array:
+    """X'WX for x (m, p), and below it the products of X with other weights (m, q), filled up to whole tiles."""
+    rows = [x.T, beside.T]
+    missing = -sum(map(len, rows)) % _TILE
+    # Held apart, or x were turned for each side of the product.
+    upright = jax.lax.optimization_barrier(jnp.concatenate([*rows, jnp.zeros((missing, len(x)), x.dtype)]))
+    width = x.shape[1]
+    # In two parts: as one product of all rows with weights or ones, XLA would turn x once more for it.
+    left = jnp.concatenate([w * upright[:width], upright[width:]])
+    return matmul(left, upright.T)[:, :width]
 
 
 @pytree

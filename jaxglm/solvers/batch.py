@@ -95,7 +95,7 @@ def _fit_tile(
     return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
 
 
-fit_tile = Tiered(_fit_tile, lean=True, static_argnames=("axes", "at_once"))
+fit_tile = Tiered(_fit_tile, lean=True, side_by_side=True, static_argnames=("axes", "at_once"))
 
 
 def _fit_lanes(model: Model, rows: Rows, task: Task, axes: Any, counts: jax.Array | None) -> Lane:

@@ -33,7 +33,7 @@ _LEAST, _MOST = 2**12, 2**16
 #: for each of such a sample, which is larger for the same time.
 _FEWER, _SHARE_BY_GRADIENTS = 8, 24
 #: Rows of a sample from which fewer of them begin.
-_MANY_OF_SAMPLE = 3 * 2**11
+_MANY_OF_SAMPLE = 2**14
 #: Times as many rows as the sample from which it is worth while.
 _WORTH = 8
 #: How well the sample is fitted, in standard errors of its own and the root of the number of coefficients: that is how

@@ -80,7 +80,7 @@ class ArraySource(Source):
             return cls._kept(rows, min(size, bucket(n)))
         if n <= size:
             return cls([to_device(pad(rows, min(size, bucket(n))))], [n])
-        size = even_rows(size, n)
+        size = even_rows(size, n, workers(n, rows))
         if all(a.dtype.kind == "i" and a.ndim == 1 for a in jax.tree.leaves(rows.x)):
             # Codes are made by us, the rest may be the user's.
             return cls._kept(jax.tree.map(_owned, rows._replace(x=()))._replace(x=rows.x), size)

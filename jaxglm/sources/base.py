@@ -22,12 +22,15 @@ CHUNK = {"cpu": 2**15}
 _CHUNK_ELSEWHERE = 2**20
 #: Bytes of design that a chunk of wide rows may take on a CPU; every thread works on a chunk of its own.
 _CHUNK_BYTES = 2**23
-#: Chunks from which they are longer where rows are short: each thread still has several.
+#: How many times as long chunks in memory are at most, since a call takes as long as a few thousand rows to start, and
+#: how many each thread then still has.
+_LONGER, _CHUNKS_OF_A_THREAD = 4, 3
+#: Chunks of which so many are a few.
 _MANY_CHUNKS = 16
 #: Bytes of design that a thread must have to sum, so that it does not take longer to start it.
 _THREAD_BYTES = 2**19
 #: Bytes of design that an inner block may take on a CPU, so that its temporaries stay in cache.
-_BLOCK_BYTES = 2**18
+_BLOCK_BYTES = 2**17
 #: Rows up to which compiling costs more than fast code saves.
 FEW_ROWS = 2048
 #: The same for rows that are much work.
@@ -122,19 +125,20 @@ class Source(ABC):
 
 
 def chunk_rows(width: int = 0, n: int = 0) -> int:
-    """Rows of a full chunk on the default platform, for rows of so many bytes, of which there are n."""
-    most = CHUNK.get(jax.default_backend(), _CHUNK_ELSEWHERE)
+    """Rows of a full chunk on the default platform, for rows of so many bytes, of which there are n in memory."""
     if jax.default_backend() != "cpu":
-        return most
-    if n >= _MANY_CHUNKS * most:
-        # To start a call takes as long as a few thousand short rows.
-        most *= 2
-    if width * most <= _CHUNK_BYTES:
-        return most
-    rows = 512
-    while rows * 2 * width <= _CHUNK_BYTES and rows < most:
-        rows *= 2
-    return rows
+        return CHUNK.get(jax.default_backend(), _CHUNK_ELSEWHERE)
+
+    def at_most(times: int) -> int:
+        size = times * CHUNK["cpu"]
+        while size > 512 and width * size > times * _CHUNK_BYTES:
+            size //= 2
+        return size
+
+    times = 1
+    while times < _LONGER and n >= _CHUNKS_OF_A_THREAD * threads() * at_most(2 * times):
+        times *= 2
+    return at_most(times)
 
 
 def workers(n: int, rows: Rows) -> int:
@@ -142,16 +146,15 @@ def workers(n: int, rows: Rows) -> int:
     return max(min(threads(), n * row_bytes(rows) // _THREAD_BYTES), 1)
 
 
-def even_rows(size: int, n: int) -> int:
-    """Rows of a chunk of at most `size`, for n rows in a few chunks that threads share: all of about one length.
+def even_rows(size: int, n: int, lanes: int) -> int:
+    """Rows of a chunk of at most `size`, for n rows in a few chunks of about one length, as many for each thread.
 
     Multiples of an eighth of the most, so that new data sizes meet compiled code.
     """
-    count = -(-n // size)
-    if not 1 < count < _MANY_CHUNKS // 2:
+    count, step = -(-n // size), max(size // 8, 512)
+    if not 1 < count < _MANY_CHUNKS:
         return size
-    step = max(size // 8, 512)
-    return min(size, -(-n // (count * step)) * step)
+    return min(size, -(-n // (-(-count // lanes) * lanes * step)) * step)
 
 
 def bucket(n: int) -> int:
@@ -175,8 +178,7 @@ def block_rows(model: Model, rows: Rows) -> int:
     m = rows.y.shape[0]
     if m <= _SMALLEST_BLOCK or jax.default_backend() != "cpu":
         return m
-    dense = _BLOCK_BYTES // max(row_bytes(rows), 16)
-    target = max(_SMALLEST_BLOCK, dense, model.layout.n_sums // _PAIRS_PER_ROW)
+    target = max(_BLOCK_BYTES // max(row_bytes(rows), 16), model.layout.n_sums // _PAIRS_PER_ROW)
     size = _SMALLEST_BLOCK
     while size * 2 <= min(target, LARGEST_BLOCK) and m % (size * 2) == 0:
         size *= 2
@@ -235,8 +237,8 @@ def map_blocks(kernel: RowMap, model: Model, point: Any, rows: Rows) -> Any:
 
 
 _whole = Tiered(reduce_rows, static_argnums=(0, 4))
-_adding = Tiered(add_chunk, static_argnums=(0, 5), donate_argnums=6)
-_map = Tiered(map_blocks, lean=True, static_argnums=0)
+_adding = Tiered(add_chunk, side_by_side=True, static_argnums=(0, 5), donate_argnums=6)
+_map = Tiered(map_blocks, lean=True, side_by_side=True, static_argnums=0)
 _finish_there = jax.jit(lambda kernel, model, value: kernel.finish(model, value), static_argnums=0)
 _combine_there = jax.jit(lambda kernel, a, b: kernel.combine(a, b), static_argnums=0, donate_argnums=1)
 
@@ -358,7 +360,6 @@ def pad(rows: Rows, size: int) -> Rows:
     m = len(rows.y)
     if m == size:
         return rows
-
     padded = filled(rows, size)
     freq = padded.freq.copy()
     freq[m:] = 0.0
