@@ -1,0 +1,101 @@
+"""How rows in memory are cut into chunks, and the programs that sum over them side by side."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxglm import precision
+from jaxglm.design import Dense
+from jaxglm.precision import Tiered
+from jaxglm.sources import base
+
+#: Sums of the same products in another order.
+SUMMED = 1e-12
+rng = np.random.default_rng(11)
+
+
+@pytest.fixture
+def four_threads(monkeypatch):
+    monkeypatch.setattr(base, "threads", lambda: 4)
+
+
+@pytest.mark.parametrize(
+    "width, n, size",
+    [
+        # Longer only where each of the four threads still has three.
+        (8, 10_000, 2**15),
+        (8, 12 * 2**16 - 1, 2**15),
+        (8, 12 * 2**16, 2**16),
+        (8, 12 * 2**17, 2**17),
+        (8, 10**8, 2**17),
+        # Wide rows by their bytes, 8 to 32 MB a chunk.
+        (16_000, 1000, 512),
+        (16_000, 12 * 2048, 2048),
+        # Wider than the bytes of a chunk allow: there is a smallest one.
+        (2**20, 10**6, 512),
+    ],
+)
+def test_chunks_are_long_where_threads_have_several(four_threads, width, n, size):
+    assert base.chunk_rows(width, n) == size
+
+
+def test_chunks_of_streams_do_not_grow_with_the_rows(four_threads):
+    assert base.chunk_rows(8) == base.CHUNK["cpu"]
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 4])
+@pytest.mark.parametrize("n", [2**15 + 1, 100_000, 327_009, 400_000])
+def test_threads_share_a_few_chunks_evenly(lanes, n):
+    size = base.even_rows(2**15, n, lanes)
+    assert size <= 2**15 and size % 2**12 == 0
+    chunks = [min(size, n - start) for start in range(0, n, size)]
+    rows = [sum(chunks[k::lanes]) for k in range(lanes)]
+    # Lengths are multiples of an eighth of the most: by so much may a thread that has several chunks have more.
+    assert max(rows) <= n / lanes + max(2**12 * -(-len(chunks) // lanes), 2**15 / 8)
+
+
+#: Compiles a function both ways where XLA may use all cores, of which a worker of these tests has but one.
+BOTH_WAYS = """
+import os
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, range(os.cpu_count()))
+import jax, jax.numpy as jnp, numpy as np
+from jaxglm.precision import Tiered, cores, scope
+made = Tiered(lambda x: jnp.exp(jnp.sin(x) ** 2) + jnp.log1p(jnp.cosh(x)), side_by_side=True)
+with scope():
+    x = np.linspace(0.0, 1.0, 2**20)
+    np.testing.assert_allclose(made(x), made.plain(x), rtol=1e-12)
+    for version in (made.plain, *made._versions.values()):
+        print(cores(), 'outer_dimension_partitions":["' in version.lower(x).compile().as_text())
+"""
+
+
+def test_programs_side_by_side_share_out_no_loop():
+    done = subprocess.run([sys.executable, "-c", BOTH_WAYS], capture_output=True, text=True, check=True)
+    (cores, plain), (_, alone) = (line.split() for line in done.stdout.splitlines())
+    assert (plain, alone) == (str(int(cores) > 1), "False")
+
+
+def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch):
+    options = {"xla_no_such_option": "x", "xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
+    monkeypatch.setattr(precision, "_ALONE", options)
+    assert Tiered(lambda x: x + 1, side_by_side=True)(np.float32(1)) == 2
+    assert list(options) == ["xla_disable_hlo_passes"]
+
+
+@pytest.mark.parametrize("p", [8, 20, 27, 30, 60, 126, 130])
+@pytest.mark.parametrize("q", [1, 2])
+def test_products_beside_each_other_are_those_of_matrices(p, q):
+    m = 600
+    x, w, beside = rng.normal(size=(m, p)), rng.normal(size=m), rng.normal(size=(m, q))
+    design = Dense(p)
+    with precision.scope():
+        zero = jax.tree.map(jnp.zeros_like, design.gram_sums(x, jnp.asarray(w)))
+        own, sums = design.add_gram_beside(zero, jnp.asarray(x), jnp.asarray(w), jnp.asarray(beside))
+        gram = design.gram(own)
+    np.testing.assert_allclose(gram, (x * w[:, None]).T @ x, rtol=SUMMED, atol=SUMMED * m)
+    np.testing.assert_allclose(sums, x.T @ beside, rtol=SUMMED, atol=SUMMED * m)
