@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxglm.design import Layout
 from jaxglm.design.base import matmul
 from jaxglm.families import Family
 from jaxglm.kernels.base import Kernel, Model, RowMap, Rows
@@ -32,6 +33,10 @@ class Setting(NamedTuple):
     tangent_offset: jax.Array | None = None
     factor: jax.Array | None = None
     group: jax.Array | None = None
+
+    def laid(self, layout: Layout) -> Setting:
+        """With rows laid out for many readings; tangents are read but once."""
+        return self._replace(x=layout.laid(self.x))
 
 
 class Sums(NamedTuple):

@@ -210,7 +210,7 @@ def reduce_rows(
 def _block(model: Model, rows: Rows, start: jax.Array | int, size: int) -> Rows:
     """A block of rows as plain arrays, traceable, laid out for many readings."""
     block = block_of(rows, start, size)
-    return block._replace(x=model.layout.laid(block.x))
+    return block._replace(x=model.laid(block.x))
 
 
 def add_chunk(kernel: Kernel, model: Model, point: Any, rows: Rows, count: jax.Array, block: int, total: Any) -> Any:

@@ -380,3 +380,16 @@ def test_what_is_not_there():
     assert res.margins(scale="link").estimate[0] == pytest.approx(res.params["x"])
     with pytest.raises(InputError, match="no column to take the effect of"):
         jg.glm("y ~ 1", DATA, family="poisson").margins()
+
+
+def test_averages_over_many_rows_are_means_of_their_values():
+    # More than are summed at once, of columns that a block lays together first.
+    m = 40_000
+    draws = np.random.default_rng(3)
+    frame = pd.DataFrame({"a": draws.normal(size=m), "b": draws.normal(size=m), "f": draws.choice(list("uvw"), m)})
+    frame["y"] = draws.poisson(np.exp(0.2 * frame.a - 0.1 * frame.b))
+    res = jg.glm("y ~ a + b + f", frame, "poisson")
+    found = res.margins().frame().set_index("term")["estimate"]
+    mean = res.predict(frame).mean()
+    np.testing.assert_allclose(found["a"], mean * res.params["a"], rtol=1e-9)
+    np.testing.assert_allclose(found["b"], mean * res.params["b"], rtol=1e-9)
