@@ -16,8 +16,9 @@ from jaxglm.frames.table import Origin
 #: Bytes that a reader holds of each column, which is a page as it is stored and as it is decoded; and those of all
 #: readers of a pass together.
 _PAGE_BYTES, _APART_BYTES = 2**21, 2**29
-#: Most rows of a piece: numbers of a page, which is then made into a column while it is in cache.
-_PAGE_ROWS = 2**17
+#: Most rows of a piece: about the numbers of a page, which is then made into a column while it is in cache. Arrow sets
+#: memory apart for a power of two, and where the last rows of a page go beyond that it copies all of them twice.
+_PAGE_ROWS = 3 * 2**15
 #: Rows of the largest part over the mean of all, up to which reading in parts pays.
 _UNEVEN = 1.3
 #: Name of the column that carries positions through a filter.
@@ -27,7 +28,7 @@ _ROW = "__jaxglm_row__"
 def scan_parquet(source: Any, columns: Sequence[str] | None = None, filter: Any = None) -> Scan:
     """Parquet files as data that is read anew at every pass, never held whole.
 
-    Only the columns that a model needs are read, a piece of 131,072 rows at a time. The rows come in the order of the
+    Only the columns that a model needs are read, a piece of 98,304 rows at a time. The rows come in the order of the
     files, sorted by name.
 
     Parameters

@@ -14,6 +14,9 @@ from jaxglm.precision import aligned_empty
 from jaxglm.sources.base import chunk_rows, stored_type
 from jaxglm.sources.storage import ALIGNMENT, row_bytes
 
+#: Rows of which chunks that are not copied are multiples.
+_STEP = 2**10
+
 
 class Chunk(NamedTuple):
     """Rows for the device, filled up to the common shape with copies of the first one that weigh nothing.
@@ -63,9 +66,8 @@ class Packer:
             leaves, structure = _leaves(block)
             if not self._fixed:
                 self.size, self._fixed = min(self.size, chunk_rows(row_bytes(block))), True
-                if len(block.y) >= 2 * self.size and self._in_place and all(_single(a) or _taken(a) for a in leaves):
-                    # They take no memory here, and to start a call takes as long as some thousand rows.
-                    self.size *= 2
+                if self._in_place and all(_single(a) or _taken(a) for a in leaves):
+                    self.size = _in_place_rows(self.size, len(block.y))
             m, start = len(block.y), 0
             if held and self._in_place and m >= self.size and any(map(_lasting, leaves)):
                 yield self._padded(buffers, held, structure)
@@ -142,6 +144,18 @@ class Packer:
 def _leaves(block: Rows) -> tuple[list[np.ndarray], Any]:
     leaves, structure = jax.tree.flatten(block)
     return [np.asarray(leaf) for leaf in leaves], structure
+
+
+def _in_place_rows(size: int, m: int) -> int:
+    """Rows of chunks out of blocks of m, where others would have `size`.
+
+    They take no memory here, and to start a call takes as long as some thousand rows: up to twice as many, so that none
+    of a block is left to be copied.
+    """
+    if m < 2 * size:
+        return size
+    parts = -(-m // (2 * size))
+    return 2 * size if m % (parts * _STEP) else m // parts
 
 
 def _single(a: np.ndarray) -> bool:

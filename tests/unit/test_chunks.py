@@ -11,7 +11,7 @@ import pytest
 from jaxglm import precision
 from jaxglm.design import Dense
 from jaxglm.precision import Tiered
-from jaxglm.sources import base
+from jaxglm.sources import base, packing
 
 #: Sums of the same products in another order.
 SUMMED = 1e-12
@@ -56,6 +56,16 @@ def test_threads_share_a_few_chunks_evenly(lanes, n):
     rows = [sum(chunks[k::lanes]) for k in range(lanes)]
     # Lengths are multiples of an eighth of the most: by so much may a thread that has several chunks have more.
     assert max(rows) <= n / lanes + max(2**12 * -(-len(chunks) // lanes), 2**15 / 8)
+
+
+@pytest.mark.parametrize(
+    "m, size",
+    # Blocks of Parquet, of two and of one and a half times as much, and some that no equal parts of round length fit.
+    [(98_304, 49_152), (131_072, 65_536), (196_608, 65_536), (65_536, 65_536), (65_535, 32_768), (100_000, 65_536)],
+)
+def test_chunks_that_are_not_copied_leave_nothing_of_a_block(m, size):
+    assert packing._in_place_rows(2**15, m) == size
+    assert m % size == 0 or m % 2**10 or m < 2**16
 
 
 #: Compiles a function both ways where XLA may use all cores, of which a worker of these tests has but one.
