@@ -94,5 +94,5 @@ def _drawn(family: Family, data: jax.Array, index: jax.Array, given: dict) -> ja
     return jax.vmap(one)(index, given["eta"], given["phi"], given["aux"])
 
 
-_draw = precision.Tiered(_drawn, lean=True)
+_draw = precision.Tiered(_drawn, lean=True, branching=True)
 _split = precision.quickly(lambda key, n: jax.random.key_data(jax.random.split(key, n)), static_argnums=1)
