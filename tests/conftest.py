@@ -34,8 +34,8 @@ TESTS_BETWEEN_LOOKS = 20
 _tests_run = 0
 
 
-#: Slow cases whose law other cases of the same test or a neighbor hold as well. `make test` leaves them out so as to
-#: end in a quarter of an hour on two cores; `make test-all` runs them. A case that is only the first to use a fixture or
+#: Slow cases whose law other cases of the same test or a neighbor hold as well. `make test` leaves them out on its way
+#: to a quarter of an hour on two cores; `make test-all` runs them. A case that is only the first to use a fixture or
 #: to compile what others need as well takes its seconds to the next of them: leave out all or none.
 EXTRA = (
     "test_sampled.py::test_few_passes_give_the_same_fit[gamma, log]",
@@ -89,15 +89,11 @@ EXTRA = (
     "test_sampled.py::test_means_of_levels_are_the_estimates_of_one_factor[gamma, log-f]",
     "test_sampled.py::test_means_of_levels_are_the_estimates_of_one_factor[poisson with an exposure-C(f, Sum)]",
     "test_functional.py::test_derivatives_are_those_of_refits[gamma log]",
-    "test_functional.py::test_equals_the_fit_of_arrays[quasi]",
-    "test_storage.py::test_a_loaded_result_infers_and_predicts_the_same[power]",
     "test_families.py::test_distribution_function_of_samples_is_uniform[tweedie 1.2]",
     "test_newton.py::test_all_solvers_reach_one_optimum[probit]",
     "test_profile.py::test_limits_are_those_of_r[probit]",
     "test_delta.py::test_doses_are_those_of_mass[probit]",
     "test_precision.py::test_single_precision_says_how_far_it_came[negative binomial]",
-    "test_groups.py::test_every_group_is_as_if_fitted_alone[trials]",
-    "test_device.py::test_row_terms_in_single_precision[binomial probit]",
 )
 
 
