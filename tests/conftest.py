@@ -24,7 +24,9 @@ if WORKER and hasattr(os, "sched_setaffinity"):
     CORES = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {CORES[int(WORKER.removeprefix("gw")) % len(CORES)]})
 # Tables and loaders that tests import lie beside them.
-sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("reference", "laws", "errors", "unit", "contract")]
+sys.path[:0] = [
+    str(Path(__file__).parent / folder) for folder in ("reference", "laws", "errors", "formula", "unit", "contract")
+]
 
 import pytest  # noqa: E402
 

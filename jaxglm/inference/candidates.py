@@ -52,9 +52,13 @@ def terms(model: Model, rows: Rows, theta: jax.Array, observed: jax.Array) -> tu
 
 def basis(model: Model, rows: Rows, active: np.ndarray) -> np.ndarray:
     """Orthonormal columns of the mean predictor, (n, r)."""
-    design = model.layout.designs[0]
-    columns = np.asarray(design.columns(rows.x[0], len(rows.y)))[:, active[: design.n_columns]]
-    return np.linalg.qr(columns)[0]
+    columns = np.asarray(_columns(model, rows))
+    return np.linalg.qr(columns[:, active[: columns.shape[1]]])[0]
+
+
+@jax.jit
+def _columns(model: Model, rows: Rows) -> jax.Array:
+    return model.layout.designs[0].columns(rows.x[0], rows.y.shape[0])
 
 
 @jax.jit

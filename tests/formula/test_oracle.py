@@ -9,8 +9,8 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from matrices import matrix
 
-from jaxglm import precision
 from jaxglm.formula import grammar, learn, learn_and_build, parse
 from jaxglm.frames import read
 
@@ -73,8 +73,7 @@ def check(text, data):
         expected = model_matrix(text, data, context={})
     spec, built = learn_and_build(text, read(data), response=False)
     assert list(built.names) == list(expected.columns), text
-    with precision.scope():
-        found = np.asarray(built.design.columns(built.x, built.n_rows))
+    found = matrix(built)
     expected = np.asarray(expected, dtype=float)
     assert found.shape == expected.shape, text
     scale = np.maximum(1.0, np.abs(expected))

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from matrices import matrix
 
-from jaxglm import precision
 from jaxglm.errors import DataError, FormulaError, InputError, UnseenLevelError
 from jaxglm.formula import FormulaSpec, learn, learn_and_build, learn_stream
 from jaxglm.frames import read
@@ -42,11 +42,6 @@ def frame(n=120, seed=3):
     )
     data["my col"] = data["x"] * 2
     return data
-
-
-def matrix(built):
-    with precision.scope():
-        return np.asarray(built.design.columns(built.x, built.n_rows))
 
 
 def assert_same(a, b):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from matrices import columns_of
 from scipy.interpolate import BSpline
 
 import jaxglm as jg
@@ -202,19 +203,10 @@ def test_alpha_is_no_part_of_the_mean():
     assert list(made.labels["term"]) == ["x", "f", "f"] and np.abs(made.estimate[1:]).max() < 1e-12
 
 
-def dense(spec, x, n):
-    import jax
-
-    from jaxglm import precision
-
-    with precision.scope():
-        return np.asarray(spec.design.columns(jax.tree.map(np.asarray, x), n))
-
-
 def derivative(formula, table, name):
     spec = learn(formula, table)
     found = tangents(spec, table, name, float(np.std(table[name].values)))
-    return sum((1 - 2 * (i % 2)) * dense(spec, x, table.n_rows) for i, x in enumerate(found.x)), spec
+    return sum((1 - 2 * (i % 2)) * columns_of(spec.design, x, table.n_rows) for i, x in enumerate(found.x)), spec
 
 
 def test_derivatives_of_expressions():
