@@ -26,6 +26,7 @@ SAME_ERROR = 2e-8
 SAME_SUM = 1e-10
 #: Pearson's sum is not least at the estimate, so the last step shows in it.
 SAME_PEARSON = 1e-8
+QUICKLY = pytest.mark.usefixtures("compiled_quickly")
 
 
 def made(family):
@@ -81,6 +82,7 @@ def lent(monkeypatch):
     monkeypatch.setattr(sampled, "_MANY_OF_SAMPLE", 2**11)
 
 
+@QUICKLY
 def test_a_sample_lends_its_hessian(monkeypatch, lent):
     """The first pass is for the gradient alone, the second one for the only other X'WX but that of the last."""
     data, options = made("binomial"), FITS["logit"]
@@ -100,6 +102,7 @@ def test_a_sample_lends_its_hessian(monkeypatch, lent):
         np.testing.assert_allclose(getattr(quick, figure), getattr(plain, figure), rtol=SAME_SUM, err_msg=figure)
 
 
+@QUICKLY
 def test_a_sample_whose_hessian_leads_too_far_lends_it_in_vain(monkeypatch, lent):
     """As one may without the rows that lie far out: the Hessian of all rows takes its place."""
     want = jg.glm("y ~ x + z", data := made("poisson"), family="poisson")
@@ -115,6 +118,7 @@ def test_a_sample_whose_hessian_leads_too_far_lends_it_in_vain(monkeypatch, lent
     np.testing.assert_allclose(res.bse, want.bse, rtol=SAME_ERROR)
 
 
+@QUICKLY
 def test_a_sample_lends_nothing_where_estimates_run_away(lent):
     data = made("binomial")
     data["late"] = (np.arange(N) >= N - 40).astype(float)
@@ -124,6 +128,7 @@ def test_a_sample_lends_nothing_where_estimates_run_away(lent):
     assert res.status.name == "SEPARATED" and "closing" not in res.n_passes
 
 
+@QUICKLY
 def test_where_few_responses_are_not_zero_a_sample_has_them_all(monkeypatch, x64):
     """Weighted so that it is to all rows what any other sample is, and nearer to their fit."""
     data = made("poisson")
@@ -154,6 +159,7 @@ def test_levels_with_few_rows_have_both_outcomes_in_a_sample(x64):
     np.testing.assert_allclose([freq.mean(), np.average(outcome, weights=freq)], [1.0, y.mean()], rtol=SAME_SUM)
 
 
+@QUICKLY
 @pytest.mark.parametrize("name", ["logit", "probit, observed", "gamma, log", "poisson with an exposure"])
 def test_where_products_are_dear_fewer_rows_go_by_gradients(name, monkeypatch):
     """From the starting values, without a sample; a curvature that is the same everywhere is summed once."""
@@ -174,6 +180,7 @@ def test_where_products_are_dear_fewer_rows_go_by_gradients(name, monkeypatch):
         assert "closing" not in jg.glm("y ~ x + z + f + I(2 * x)", rows, **options).n_passes
 
 
+@QUICKLY
 @pytest.mark.parametrize("coding", ["f", "C(f, Sum)"])
 @pytest.mark.parametrize("name", ["logit", "gamma, log", "poisson with an exposure"])
 def test_means_of_levels_are_the_estimates_of_one_factor(name, coding, monkeypatch):
@@ -187,6 +194,7 @@ def test_means_of_levels_are_the_estimates_of_one_factor(name, coding, monkeypat
     assert np.max(np.abs(start - res.params) / res.bse) < SAME_ESTIMATE
 
 
+@QUICKLY
 @pytest.mark.parametrize("name", ["logit", "gamma, log", "poisson with an exposure"])
 def test_means_of_levels_are_nearer_than_starting_values(name, monkeypatch):
     """Also where an interaction is in the model, and to the same estimates."""
@@ -218,6 +226,7 @@ def test_the_null_model_of_a_log_link_has_a_closed_form(family):
     np.testing.assert_allclose(res.null_deviance, alone.deviance, rtol=SAME_SUM)
 
 
+@QUICKLY
 def test_what_is_not_plain_is_left_to_the_other_way():
     data = made("binomial")
     data["twice"] = 2 * data["x"]
@@ -230,6 +239,7 @@ def test_what_is_not_plain_is_left_to_the_other_way():
     assert res.status.name == "SEPARATED"
 
 
+@QUICKLY
 @pytest.mark.parametrize(("column", "value", "words"), [("x", np.inf, "not finite"), ("y", -1.0, "numbers >= 0")])
 def test_a_bad_value_in_a_late_row_is_named(column, value, words, lent):
     data = made("poisson").astype({"y": float})
@@ -239,6 +249,7 @@ def test_a_bad_value_in_a_late_row_is_named(column, value, words, lent):
         jg.fit(X, data["y"].to_numpy(), "poisson")
 
 
+@QUICKLY
 def test_data_changed_after_the_fit_is_noticed(monkeypatch):
     """Large arrays are read where they lie; what then needs the rows looks whether they are the same."""
     monkeypatch.setattr(arrays, "ALIASED_BYTES", 0)
@@ -270,6 +281,7 @@ def test_memory_that_starts_anywhere(order, shift, monkeypatch):
     np.testing.assert_array_equal(there.resid(), copied.resid())
 
 
+@QUICKLY
 def test_threads_give_one_sum(monkeypatch):
     """Chunks dealt out to threads: the same sums to rounding, and the very same every time."""
     data = made("poisson")
@@ -308,6 +320,7 @@ def test_an_error_in_a_thread_reaches_the_caller():
         assert precision.in_threads([lambda: 1, lambda: 2]) == [1, 2]
 
 
+@QUICKLY
 @pytest.mark.parametrize("family", ["binomial", "poisson"])
 def test_rows_that_are_alike_are_taken_together(family, monkeypatch):
     """Of factors and a response of few values, sums over distinct rows are those over all; the figures too."""
@@ -331,6 +344,7 @@ def test_rows_that_are_alike_are_taken_together(family, monkeypatch):
     np.testing.assert_allclose(quick.fit.column_lengths[:4], np.linalg.norm(columns, axis=0))
 
 
+@QUICKLY
 @pytest.mark.parametrize("options", [{"family": "poisson"}, {"family": "binomial", "link": "cloglog"}])
 def test_rows_that_differ_in_the_response_alone_have_one_mean(options, x64):
     """Where nll is linear in y, it and its derivatives are the same over the means."""

@@ -164,7 +164,7 @@ def test_the_size_does_not_depend_on_the_rows():
         beside = {"offset": r.normal(size=n) * 0.1, "freq_weights": pd.Series(1.0 + np.arange(n) % 3, data.index)}
         return len(content(jg.glm("y ~ f + bs(x, df=4)", data, "poisson", **beside)))
 
-    small, large = size(300), size(3000)
+    small, large = size(200), size(2000)
     # Decimals of numbers differ a little in length.
     assert abs(small - large) < 200 and large < 20_000
 

@@ -381,6 +381,7 @@ def test_no_sample_of_few_rows():
     assert thinned(1000, 10**6) is None
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_a_fit_to_a_stream_begins_with_a_sample(three):
     """The same estimates as from memory, in few passes, with a level that hardly any row has."""
     rng = np.random.default_rng(3)
@@ -404,6 +405,7 @@ def test_a_fit_to_a_stream_begins_with_a_sample(three):
     np.testing.assert_allclose(streamed.llf, whole.llf, rtol=1e-10)
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize("family", ["poisson", "gaussian"])
 def test_the_first_step_of_a_stream_of_numbers_is_by_the_sample(family, monkeypatch):
     """The first Hessian of all rows is then where that step ends; one that serves for good is of all rows at once."""
@@ -483,6 +485,7 @@ def test_progress_shows_passes_rows_and_steps(bars):
     assert steps[0] == "" and steps[-1].startswith("step of ") and steps[-1].endswith(" standard errors")
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_progress_leaves_out_the_sample(bars):
     x = np.random.default_rng(4).normal(size=40_000)
     res = jg.fit(x[:, None], np.random.default_rng(5).poisson(np.exp(0.2 * x)), "poisson", progress=True)
