@@ -4,6 +4,7 @@ Run from the root of the repository: python examples/differentiable.py
 """
 
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -18,6 +19,8 @@ WIDTH = 92
 UNITS, STEPS = 4, 200
 FOLDS = 5
 FIRST_RIDGE = 1.0
+#: A program that is called a few times, on few rows, takes longer to compile than to run.
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
 def title(text: str) -> None:
@@ -52,8 +55,8 @@ def rows_that_matter(X: np.ndarray, y: np.ndarray, names: list[str]) -> None:
         return jg.functional.fit(jg.NegativeBinomial(), few, y, freq_weights=weights, intercept=True).theta[place]
 
     ones = np.ones(len(y))
-    # One program for both: it takes longer to compile than to run.
-    fit = jax.jit(jax.value_and_grad(emergency))
+    # One program for both.
+    fit = jax.jit(jax.value_and_grad(emergency), compiler_options=QUICKLY)
     whole, slopes = (np.asarray(part) for part in fit(ones))
     rows = np.argsort(-np.abs(slopes))[:4]
     without = [float(fit(np.where(np.arange(len(y)) == i, 0.0, 1.0))[0] - whole) for i in rows]
@@ -97,7 +100,7 @@ def layer() -> None:
     optimizer = optax.adam(0.05)
     first = {"place": jnp.linspace(-2.0, 2.0, UNITS), "log_slope": jnp.zeros(UNITS)}
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICKLY)
     def train(units: dict) -> tuple[dict, jax.Array]:
         def step(carry, _):
             units, state = carry
@@ -111,7 +114,7 @@ def layer() -> None:
     units, values = train(first)
     truth = np.exp(true_log_mean(x_new))
     best = np.mean(truth - y_new * np.log(truth))
-    new = jax.jit(loss)
+    new = jax.jit(loss, compiler_options=QUICKLY)
     table = pd.DataFrame(
         {
             "held out": [values[0], values[-1]],
@@ -141,7 +144,7 @@ def tuned(X: np.ndarray, y: np.ndarray, names: list[str]) -> None:
     def loss(log_ridge: jax.Array) -> jax.Array:
         return jnp.sum(jax.vmap(held_out, (None, 0))(log_ridge, masks)) / len(y)
 
-    value_and_slope = jax.jit(jax.value_and_grad(loss))
+    value_and_slope = jax.jit(jax.value_and_grad(loss), compiler_options=QUICKLY)
     at, previous, path = np.log(FIRST_RIDGE), None, []
     for _ in range(12):
         value, slope = (float(v) for v in value_and_slope(at))

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.slow
 SAME_FIT = 1e-8
 #: Seconds in which a process notices that the other is gone.
 NOTICED = 10.0
+#: Both processes compile the same programs, which are not what is looked at.
+QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 #: How many of the rows belong to the first process.
 FIRST = 70
 
@@ -227,7 +229,7 @@ def processes(folder) -> list[tuple[dict, dict]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    env = {**os.environ, "PYTHONPATH": str(Path(jg.__file__).parents[1]), "XLA_FLAGS": "", "MPLBACKEND": "Agg"}
+    env = {**os.environ, "PYTHONPATH": str(Path(jg.__file__).parents[1]), "XLA_FLAGS": QUICKLY, "MPLBACKEND": "Agg"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     started = [subprocess.Popen([sys.executable, __file__, str(k), port, folder], env=env, **pipes) for k in range(2)]
     try:

@@ -129,6 +129,7 @@ def test_other_solvers(solver, exact):
     same(jg.fit(X, FAMILIES["poisson"][1], "poisson", solver=SOLVERS[solver]), exact["poisson"])
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_many_rows_begin_at_a_sample():
     """The road and the exact solve share the fit to a sample; two passes of X'WX are left."""
     rng = np.random.default_rng(9)

@@ -374,6 +374,7 @@ def test_what_is_not_there():
         jg.glm("y ~ 1", DATA, family="poisson").margins()
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_averages_over_many_rows_are_means_of_their_values():
     # More than are summed at once, of columns that a block lays together first.
     m = 40_000
