@@ -15,11 +15,13 @@ from jaxglm.kernels import Rows
 from jaxglm.sources import base, placing
 from jaxglm.sources.arrays import ArraySource
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 #: Fits of the same rows on one machine, in chunks of other sizes.
 AGREE = 1e-9
 #: Standard errors whose products of columns were added up in single precision in another order.
 ROUNDED = 1e-6
-N = 40_000
+N = 33_000
 rng = np.random.default_rng(7)
 X = rng.normal(size=(N, 4))
 Y = rng.poisson(np.exp(0.3 * X[:, 0] - 0.2 * X[:, 1] + 0.1)).astype(float)
