@@ -145,6 +145,10 @@ def fit(
     as many steps as the slowest. Derivatives of second and higher order work too. At a separated or failed fit they
     mean nothing.
 
+    The first call compiles for some seconds on a CPU. Where a program is called a few times, on few rows,
+    ``jax.jit(f, compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False})`` takes
+    a quarter of them, for code that is several times slower.
+
     Examples
     --------
     >>> import jax, jax.numpy as jnp, jaxglm as jg
