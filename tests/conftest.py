@@ -84,7 +84,6 @@ EXTRA = (
     "test_profile.py::test_limits_are_those_of_r[negative_binomial]",
     "test_plots.py::test_a_family_of_two_predictors_without_a_distribution_has_what_it_can",
     "test_roofline.py::",
-    "test_designs.py::test_cross_products_with_every_kind[split]",
     "test_sampled.py::test_memory_that_starts_anywhere[1-C]",
     "test_sampled.py::test_few_passes_give_the_same_fit[gaussian]",
     "test_sampled.py::test_means_of_levels_are_nearer_than_starting_values[gamma, log]",
