@@ -32,8 +32,8 @@ _LEAST, _MOST = 2**12, 2**16
 #: How many times fewer rows of a sample begin its own fit, where gradients are much cheaper than X'WX; and rows of data
 #: for each of such a sample, which is larger for the same time.
 _FEWER, _SHARE_BY_GRADIENTS = 8, 24
-#: Rows of a sample from which fewer of them begin.
-_MANY_OF_SAMPLE = 2**14
+#: Least of them, which is what most samples begin with, so that another size meets compiled code.
+_LEAST_FEWER = 2**13
 #: Times as many rows as the sample from which it is worth while.
 _WORTH = 8
 #: How well the sample is fitted, in standard errors of its own and the root of the number of coefficients: that is how
@@ -142,8 +142,8 @@ def fit_rows(few: Source, model: Model, curvature: str, precision: Precision, do
 
 
 def _fit_rows(few: Source, model: Model, curvature: str, precision: Precision, doubtful: bool) -> Sampled | None:
-    size = bucket(max(few.n_rows // _FEWER, _PER_COEFFICIENT * model.layout.n_coefficients))
-    if few.n_rows >= max(_MANY_OF_SAMPLE, 2 * size) and by_gradients(few, model) and model.family.dispersion_known:
+    size = bucket(max(few.n_rows // _FEWER, _PER_COEFFICIENT * model.layout.n_coefficients, _LEAST_FEWER))
+    if few.n_rows >= 2 * size and by_gradients(few, model) and model.family.dispersion_known:
         first = _fit_rows(few.sample(size), model, curvature, precision, False)
         found = _from_fewer(few, model, first) if first is not None and first.whole else None
         if found is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -39,8 +39,8 @@ ALIASED_BYTES = 2**25
 _LEAST_COMBINED = 2**13
 #: Rows of each level of a factor that a sample has where there are so many: enough that also a rare outcome occurs.
 ROWS_OF_A_LEVEL = 160
-#: Rows of a sample from which a thread more is worth while.
-_MANY_OF_A_THREAD = 2**14
+#: Rows of the chunks of a sample on a CPU, whatever its size, so that samples of any size meet compiled code.
+_SAMPLE_CHUNK = 2**13
 #: Rows for each whose response is not 0 from which such rows are rare, and a sample has them all.
 _RARE = 8
 #: Rows of each level that such a sample then has besides, where there are so many.
@@ -86,6 +86,11 @@ class ArraySource(Source):
             return cls._kept(jax.tree.map(_owned, rows._replace(x=()))._replace(x=rows.x), size)
         in_place = n * row_bytes(rows) >= ALIASED_BYTES
         return cls(_cut_up(rows, size, in_place), _counts(n, size), in_place and not owned)
+
+    @classmethod
+    def of_sample(cls, rows: Rows) -> ArraySource:
+        """From one block of host arrays that are a sample of others."""
+        return cls._kept(rows, _sample_sizes(len(rows.y))[0])
 
     @classmethod
     def _kept(cls, rows: Rows, size: int, repeats: bool = False) -> ArraySource:
@@ -176,16 +181,12 @@ class ArraySource(Source):
             places = np.union1d(places, added) if len(added) else places
         else:
             places, freq = chosen
-        size = bucket(len(places))
+        step, size = _sample_sizes(len(places))
         whole = self._gathered(places, size) if self._host is None else stored(pad(taken(self._host, places), size))
         if freq is not None:
             whole.freq[: len(places)] *= freq
-        # A chunk a thread, where each then has many rows.
-        count = max(min(threads(), size // _MANY_OF_A_THREAD), 1)
-        step = size // count if size % count == 0 else size
         chunks = jax.device_put([cut(whole, start, start + step) for start in range(0, size, step)])
-        counts = [min(max(len(places) - start, 0), step) for start in range(0, size, step)]
-        return ArraySource(chunks, counts, repeats=self.repeats or freq is not None)
+        return ArraySource(chunks, _counts(len(places), step), repeats=self.repeats or freq is not None)
 
     def _gathered(self, places: np.ndarray, size: int) -> Rows:
         """Rows of the chunks at some places, which ascend, as host arrays of our own that are filled up to `size`."""
@@ -302,6 +303,14 @@ class _Combined(ArraySource):
         return self._whole.sample(n).replace(self._changed)
 
 
+def _sample_sizes(n: int) -> tuple[int, int]:
+    """Rows of a chunk of a sample of n rows, and of all of its chunks together."""
+    step = bucket(n)
+    if jax.default_backend() == "cpu":
+        step = min(step, _SAMPLE_CHUNK)
+    return step, -(-n // step) * step
+
+
 def _counts(n: int, size: int) -> list[int]:
     """Rows of each chunk."""
     return [min(size, n - start) for start in range(0, n, size)]
@@ -378,22 +387,3 @@ def _window(a: np.ndarray, size: int, shifts: dict[int, jax.Array]) -> Window | 
     if at not in shifts:
         shifts[at] = jax.device_put(window.shift)
     return replace(window, shift=shifts[at])
-
-
-def rechunk(blocks: Iterable[Rows], size: int) -> Iterator[Rows]:
-    """Blocks of exactly `size` rows, and a last one with what is left."""
-    held: list[Rows] = []
-    count = 0
-    for block in blocks:
-        held.append(block)
-        count += len(block.y)
-        if count < size:
-            continue
-        whole = held[0] if len(held) == 1 else jax.tree.map(lambda *parts: np.concatenate(parts), *held)
-        whole_end = count - count % size
-        for start in range(0, whole_end, size):
-            yield cut(whole, start, start + size)
-        held = [cut(whole, whole_end, count)] if count > whole_end else []
-        count -= whole_end
-    if count:
-        yield held[0] if len(held) == 1 else jax.tree.map(lambda *parts: np.concatenate(parts), *held)

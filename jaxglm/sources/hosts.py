@@ -112,7 +112,7 @@ class HostsSource(Source):
         pieces = [_first_rows(*piece) for piece in pieces]
         rows = jax.tree.map(lambda *found: np.concatenate(found), *pieces)
         parts = [_rows_of(content, rows) for content in self.hosts.gather_bytes(bytes_of(rows))]
-        return ArraySource.from_rows(jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts), owned=True)
+        return ArraySource.of_sample(jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts))
 
 
 def without_rows(example: Rows) -> ArraySource:

@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
 from jaxglm.precision import Tiered, aligned_empty, host
 from jaxglm.progress import begin_pass
-from jaxglm.sources.arrays import ArraySource, rechunk
+from jaxglm.sources.arrays import ArraySource
 from jaxglm.sources.base import (
     Source,
     _finish,
@@ -152,7 +152,7 @@ class MeshStream(_Sharded):
             yield from made.lane()
 
     def _made(self) -> Iterator[tuple[Rows, int]]:
-        for block in rechunk(self._blocks(), self._share * self._mesh.size):
+        for block in _rechunk(self._blocks(), self._share * self._mesh.size):
             yield _dealt_rows(block, self._share, self._mesh), len(block.y)
 
     def _of(self, blocks: Callable[[], Iterator[Rows]]) -> MeshStream:
@@ -291,3 +291,22 @@ _whole = Tiered(_reduce_whole, static_argnums=(0, 1))
 _add = Tiered(_add_dealt, static_argnums=(0, 1), donate_argnums=6)
 _close = Tiered(_close_sums, static_argnums=(0, 1))
 _map = Tiered(_map_dealt, lean=True, static_argnums=(0, 1))
+
+
+def _rechunk(blocks: Iterable[Rows], size: int) -> Iterator[Rows]:
+    """Blocks of exactly `size` rows, and a last one with what is left."""
+    held: list[Rows] = []
+    count = 0
+    for block in blocks:
+        held.append(block)
+        count += len(block.y)
+        if count < size:
+            continue
+        whole = held[0] if len(held) == 1 else jax.tree.map(lambda *parts: np.concatenate(parts), *held)
+        whole_end = count - count % size
+        for start in range(0, whole_end, size):
+            yield cut(whole, start, start + size)
+        held = [cut(whole, whole_end, count)] if count > whole_end else []
+        count -= whole_end
+    if count:
+        yield held[0] if len(held) == 1 else jax.tree.map(lambda *parts: np.concatenate(parts), *held)

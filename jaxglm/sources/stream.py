@@ -165,7 +165,7 @@ class StreamSource(Source):
             if not found or any(rows is None for rows in found):
                 return None
             rows = jax.tree.map(lambda *pieces: np.concatenate(pieces), *found)
-        return None if len(rows.y) < n else ArraySource.from_rows(rows, owned=True)
+        return None if len(rows.y) < n else ArraySource.of_sample(rows)
 
 
 def thinned(parts: list[Blocks], n_rows: int) -> list[Thinning]:

@@ -81,7 +81,7 @@ def test_few_passes_give_the_same_fit(name, monkeypatch, request):
 def lent(monkeypatch):
     """Numeric columns count as dear when there are two, and a sample as large when the smallest is."""
     monkeypatch.setattr(lending, "_WIDE", 2)
-    monkeypatch.setattr(sampled, "_MANY_OF_SAMPLE", 2**11)
+    monkeypatch.setattr(sampled, "_LEAST_FEWER", 2**10)
 
 
 @QUICKLY

@@ -259,6 +259,25 @@ def test_another_length_meets_compiled_code(three, x64):
 
 
 @ON_HOST
+def test_samples_of_another_size_meet_compiled_code(x64):
+    """A sample of 9,000 rows is of chunks such as one of 27,000 has, whoever takes it."""
+    model, whole = numeric_model(), ArraySource.from_rows(numbers(40_000))
+
+    def run(n):
+        for some in (ArraySource.of_sample(numbers(n)), whole.sample(n)):
+            assert float(some.reduce(Newton(), model, point()).size) > 0
+            found = jax.tree.map(np.asarray, some.map_rows(Observed(), model, None))
+            assert len(jax.tree.leaves(found)[0]) == some.n_rows
+        return some
+
+    compiled = [base._adding._cache_size, base._whole._cache_size, base._map._cache_size]
+    assert run(9_000).resident is None
+    before = [size() for size in compiled]
+    run(27_000)
+    assert [size() for size in compiled] == before
+
+
+@ON_HOST
 def test_a_pass_takes_nothing_from_the_device_before_its_end(three, monkeypatch, x64):
     monkeypatch.setattr(stream, "_FEW_ROWS", 0)
     calls = []
