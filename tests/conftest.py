@@ -147,10 +147,10 @@ def pytest_runtest_teardown():
 @pytest.fixture
 def compiled_quickly(monkeypatch):
     """Programs for many rows are compiled as those for few, in a quarter of the time: for laws of how a fit proceeds."""
-    from jaxglm.sources import base
+    from jaxglm.sources import sums
 
     for limit in ("FEW_ROWS", "_FEW_DEAR", "_FEW_BYTES"):
-        monkeypatch.setattr(base, limit, 2**40)
+        monkeypatch.setattr(sums, limit, 2**40)
 
 
 @pytest.fixture

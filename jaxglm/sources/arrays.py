@@ -20,9 +20,7 @@ from jaxglm.sources.base import (
     cut,
     even_rows,
     filled,
-    map_chunk,
     pad,
-    reduce_chunks,
     stored,
     stored_type,
     to_device,
@@ -31,6 +29,7 @@ from jaxglm.sources.base import (
 from jaxglm.sources.distinct import distinct, pooled
 from jaxglm.sources.placing import place, take, taken
 from jaxglm.sources.storage import Window, is_leaf, row_bytes
+from jaxglm.sources.sums import map_chunk, reduce_chunks
 from jaxglm.sources.walk import walk_chunks
 
 #: Bytes of a design from which it is read where it lies; less is copied, so that later writes of the user do no harm.

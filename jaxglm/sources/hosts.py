@@ -15,8 +15,9 @@ from jaxglm.hosts import Hosts, bytes_of, tree_of
 from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
 from jaxglm.precision import host
 from jaxglm.sources.arrays import ArraySource
-from jaxglm.sources.base import Source, _finish, pad, to_device
+from jaxglm.sources.base import Source, pad, to_device
 from jaxglm.sources.storage import is_leaf, on_host
+from jaxglm.sources.sums import _finish
 
 #: Rows of padding where there are no others.
 _ROOM = 64

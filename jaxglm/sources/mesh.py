@@ -17,7 +17,6 @@ from jaxglm.progress import begin_pass
 from jaxglm.sources.arrays import ArraySource
 from jaxglm.sources.base import (
     Source,
-    _finish,
     add_chunk,
     block_rows,
     bucket,
@@ -26,11 +25,10 @@ from jaxglm.sources.base import (
     map_blocks,
     reduce_rows,
     stored_type,
-    suited,
-    zero_of,
 )
 from jaxglm.sources.prefetch import Prefetch
 from jaxglm.sources.storage import row_bytes
+from jaxglm.sources.sums import _finish, suited, zero_of
 from jaxglm.sources.walk import walk_chunks, walk_dealt
 
 AXIS = "rows"

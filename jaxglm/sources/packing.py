@@ -91,12 +91,15 @@ class Packer:
         if held:
             yield self._padded(buffers, held, structure)
 
-    def given_back(self, chunks: Iterator[Chunk]) -> Iterator[tuple[Rows, int]]:
-        """Rows and counts of chunks, each of which has been used when the next one is asked for."""
+    def given_back(self, chunks: Iterator[Chunk], in_flight: int) -> Iterator[tuple[Rows, int]]:
+        """Rows and counts of chunks; when another one is asked for, all but so many of them have been read."""
+        held: deque[dict[int, np.ndarray]] = deque()
         for chunk in chunks:
             yield chunk.rows, chunk.count
-            for k, buffer in chunk.buffers.items():
-                self._free[k].append(buffer)
+            held.append(chunk.buffers)
+            if len(held) > in_flight:
+                for k, buffer in held.popleft().items():
+                    self._free[k].append(buffer)
             # What lies in the memory of a block lets it go, so that the next one comes into the same.
             del chunk
 

@@ -13,20 +13,10 @@ from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
 from jaxglm.precision import host, in_threads, threads
 from jaxglm.progress import begin_pass
 from jaxglm.sources.arrays import ArraySource
-from jaxglm.sources.base import (
-    Source,
-    add_chunks,
-    bucket,
-    chunk_rows,
-    cut,
-    filled,
-    finish,
-    map_chunk,
-    reduce_chunks,
-    to_device,
-)
+from jaxglm.sources.base import Source, bucket, chunk_rows, cut, filled, to_device
 from jaxglm.sources.packing import Chunk, Packer
 from jaxglm.sources.prefetch import Prefetch, dealt, side_by_side
+from jaxglm.sources.sums import IN_FLIGHT, add_chunks, finish, map_chunk, reduce_chunks
 from jaxglm.sources.thinning import Thinning
 from jaxglm.sources.walk import walk_chunks
 
@@ -100,15 +90,18 @@ class StreamSource(Source):
         done = begin_pass(self.n_rows)
         lanes = min(threads(), -(-self.n_rows // self.chunk))
 
-        def add(packer: Packer, chunks: Iterator[Chunk]) -> Any:
-            return add_chunks(kernel, model, point, packer.given_back(chunks), done, "each")
+        def add(packer: Packer, in_flight: int, chunks: Iterator[Chunk]) -> Any:
+            read = packer.given_back(chunks, in_flight)
+            return add_chunks(kernel, model, point, read, done, in_flight=in_flight)
 
         parts = self._parts(lanes)
         if len(parts) > 1:
             packers = [packing() for _ in parts]
             makes = [partial(self._chunks, *pair) for pair in zip(packers, parts, strict=True)]
-            return finish(kernel, model, side_by_side(makes, [partial(add, packer) for packer in packers]))
-        return finish(kernel, model, dealt(partial(self._chunks, packer), partial(add, packer), lanes))
+            # What computes reads as well, while the device is at work: a thread that waits may leave a core idle.
+            adds = [partial(add, packer, IN_FLIGHT) for packer in packers]
+            return finish(kernel, model, side_by_side(makes, adds))
+        return finish(kernel, model, dealt(partial(self._chunks, packer), partial(add, packer, 0), lanes))
 
     def _parts(self, most: int) -> list[Blocks]:
         """The blocks of a pass, in several parts where they can be read at the same time."""

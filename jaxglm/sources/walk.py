@@ -12,8 +12,8 @@ import numpy as np
 
 from jaxglm.kernels import Model, Rows, Walk
 from jaxglm.precision import Tiered
-from jaxglm.sources.base import FEW_ROWS
 from jaxglm.sources.storage import plain
+from jaxglm.sources.sums import FEW_ROWS
 
 #: Chunks of a stream that are held so that their order can be shuffled.
 HELD = 4

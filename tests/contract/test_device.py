@@ -51,7 +51,7 @@ from jaxglm.kernels import (
 from jaxglm.solvers import drive, newton
 from jaxglm.solvers.approach import Frame
 from jaxglm.solvers.stochastic import Descent
-from jaxglm.sources import ArraySource, base
+from jaxglm.sources import ArraySource, base, sums
 from jaxglm.sources.walk import walk_chunk, walk_rows
 
 PLATFORMS = ("cpu", "cuda")
@@ -331,8 +331,8 @@ def test_a_turn_of_the_host_loop_moves_no_rows(chunk, calls, monkeypatch, x64):
         return call
 
     for name in ("_add", "_combine_there", "_finish_there"):
-        monkeypatch.setattr(base, name, counted(name, getattr(base, name)))
-    monkeypatch.setattr(base, "_whole", SimpleNamespace(quick=counted("_whole", base._whole.quick)))
+        monkeypatch.setattr(sums, name, counted(name, getattr(sums, name)))
+    monkeypatch.setattr(sums, "_whole", SimpleNamespace(quick=counted("_whole", sums._whole.quick)))
     p = model.layout.n_coefficients
     point = Point(np.zeros(p), np.asarray(True), np.asarray(False), np.asarray(0.4))
     source.reduce(Newton(), jax.device_put(model), point)
@@ -351,11 +351,11 @@ def test_sums_of_chunks_are_donated(monkeypatch, x64):
     model, rows = jax.device_put(model), source._chunks[0]
     kernel, count = Newton(), jax.device_put(np.int32(64))
     zero = kernel.zero(jax.eval_shape(lambda: kernel.map(model, point, rows)))
-    first = base._add(kernel, model, point, rows, count, 64, zero)
+    first, _ = sums._add(kernel, model, point, rows, count, 64, zero)
     with jax.transfer_guard("disallow"):
-        second = base._add(kernel, model, point, rows, count, 64, first)
+        second, mark = sums._add(kernel, model, point, rows, count, 64, first)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(first))
-    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((second, rows, point)))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((second, mark, rows, point)))
 
 
 def single(tree):

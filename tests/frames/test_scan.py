@@ -253,7 +253,7 @@ def test_a_piece_is_let_go_before_the_next_one_is_read(tmp_path, monkeypatch):
     intake, pieces = FormulaIntake.learn_stream("y ~ x + t", scan, jg.Poisson(), Beside(), "drop", None)
     monkeypatch.setattr(FormulaIntake, "take", take)
     packer, n_rows = Packer(16, placed=False), 0
-    for _, count in packer.given_back(packer.chunks(pieces.blocks())):
+    for _, count in packer.given_back(packer.chunks(pieces.blocks()), 0):
         n_rows += count
     assert n_rows == pieces.n_rows and len(kept) >= 3 * 5
 

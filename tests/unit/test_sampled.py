@@ -15,7 +15,7 @@ from jaxglm.kernels import Newton, Point, Rows
 from jaxglm.kernels.base import Kernel
 from jaxglm.solvers import lending, sampled, starts
 from jaxglm.solvers.information import Information
-from jaxglm.sources import arrays, base
+from jaxglm.sources import arrays, base, sums
 from jaxglm.sources.distinct import distinct
 
 N = 40_000
@@ -311,7 +311,7 @@ class Weighed(Kernel):
 def test_sums_begin_with_a_zero_of_their_own_type(point, x64):
     """A number in double precision is no bare one, which would take the type of the rows."""
     rows = Rows(x=(), y=np.ones(8, np.float32), freq=np.ones(8, np.float32))
-    zero = base.zero_of(Weighed(), None, point, rows)
+    zero = sums.zero_of(Weighed(), None, point, rows)
     assert zero.dtype == jnp.sum(point * jnp.asarray(rows.y)).dtype and zero.shape == ()
 
 

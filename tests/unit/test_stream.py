@@ -17,7 +17,7 @@ import jaxglm as jg
 from jaxglm import precision, progress
 from jaxglm.kernels import Newton, Observed, Point, Rows, Survey
 from jaxglm.solvers import lending, passes
-from jaxglm.sources import ArraySource, StreamSource, base, packing, stream, thinning
+from jaxglm.sources import ArraySource, StreamSource, base, packing, stream, sums, thinning
 from jaxglm.sources.prefetch import Prefetch, dealt, side_by_side
 
 N = 1000
@@ -207,14 +207,14 @@ def test_sums_do_not_depend_on_which_thread_is_faster(three, monkeypatch, x64):
     rows, model, rng = numbers(), numeric_model(), np.random.default_rng(1)
     found = []
     for _ in range(3):
-        kernel_add = base._add
+        kernel_add = sums._add
 
         def add(*arguments, kernel_add=kernel_add, **options):
             time.sleep(rng.uniform(0, 2e-3))
             return kernel_add(*arguments, **options)
 
         with monkeypatch.context() as patched:
-            patched.setattr(base, "_add", add)
+            patched.setattr(sums, "_add", add)
             found.append(StreamSource(lambda: iter(blocks_of(rows, 70)), N, 64).reduce(Newton(), model, point()))
     for other in found[1:]:
         jax.tree.map(np.testing.assert_array_equal, other, found[0])
@@ -253,7 +253,7 @@ def test_another_length_meets_compiled_code(three, x64):
         return StreamSource(lambda: iter(blocks_of(numbers(n), block)), n, 64).reduce(Newton(), model, point())
 
     run(40_000, 1000)
-    compiled = base._adding._cache_size
+    compiled = sums._adding._cache_size
     before = compiled()
     assert before and float(run(33_333, 777).size) > 0 and compiled() == before
 
@@ -270,7 +270,7 @@ def test_samples_of_another_size_meet_compiled_code(x64):
             assert len(jax.tree.leaves(found)[0]) == some.n_rows
         return some
 
-    compiled = [base._adding._cache_size, base._whole._cache_size, base._map._cache_size]
+    compiled = [sums._adding._cache_size, sums._whole._cache_size, sums._map._cache_size]
     assert run(9_000).resident is None
     before = [size() for size in compiled]
     run(27_000)
@@ -281,13 +281,13 @@ def test_samples_of_another_size_meet_compiled_code(x64):
 def test_a_pass_takes_nothing_from_the_device_before_its_end(three, monkeypatch, x64):
     monkeypatch.setattr(stream, "_FEW_ROWS", 0)
     calls = []
-    monkeypatch.setattr(base, "host", lambda tree: calls.append(threading.current_thread()) or precision.host(tree))
+    monkeypatch.setattr(sums, "host", lambda tree: calls.append(threading.current_thread()) or precision.host(tree))
     source = StreamSource(lambda: iter(blocks_of(numbers(), 70)), N, 64)
     model, at = jax.device_put((numeric_model(), point()))
 
-    def guarded(*arguments):
+    def guarded(*arguments, **options):
         with jax.transfer_guard_device_to_host("disallow"):
-            return base.add_chunks(*arguments)
+            return sums.add_chunks(*arguments, **options)
 
     monkeypatch.setattr(stream, "add_chunks", guarded)
     source.reduce(Newton(), model, at)
@@ -438,7 +438,7 @@ def test_the_first_step_of_a_stream_of_numbers_is_by_the_sample(family, monkeypa
     monkeypatch.setattr(passes.Run, "_reduce", lambda *a: (names.append(a[-1]), reduce(*a))[1])
     monkeypatch.setattr(lending, "_ROWS_OF_A_HESSIAN", 500)
     # Compiled sooner, into slower code.
-    monkeypatch.setattr(base, "FEW_ROWS", n)
+    monkeypatch.setattr(sums, "FEW_ROWS", n)
     pieces = [data.iloc[start : start + 9_999] for start in range(0, n, 9_999)]
     res = jg.glm("y ~ " + " + ".join(data.columns[:p]), lambda: iter(pieces), family)
     assert names[:2] == (["newton", "closing"] if family == "gaussian" else ["gradient", "newton"]) and len(names) <= 5
