@@ -6,12 +6,23 @@ from dataclasses import field
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import betainc, gammaln
 
 from jaxglm import numerics
 from jaxglm.families.base import Aux, Family, off_zero
 from jaxglm.links import Link, Logit
 from jaxglm.tree import pytree
+
+
+def _entropy(y: jax.Array) -> jax.Array:
+    """y log y + (1 - y) log(1 - y)."""
+    successes = numerics.times(y, jnp.log(jnp.where(y > 0, y, 1.0)))
+    return successes + numerics.times(1.0 - y, jnp.log1p(-jnp.where(y < 1, y, 0.0)))
+
+
+#: Of outcomes that are 0 or 1 it is 0.
+_entropy_of_outcomes = numerics.looked_up(_entropy, np.zeros(2))
 
 
 @pytree
@@ -57,9 +68,7 @@ class Binomial(Family):
         return self._trials(aux) * jax.hessian(nll)(eta)
 
     def unit_deviance(self, y, eta, aux: Aux) -> jax.Array:
-        saturated = numerics.times(y, jnp.log(jnp.where(y > 0, y, 1.0)))
-        saturated += numerics.times(1.0 - y, jnp.log1p(-jnp.where(y < 1, y, 0.0)))
-        loss = saturated + self.link.loss(y, eta[0])
+        loss = _entropy_of_outcomes(y) + self.link.loss(y, eta[0])
         return 2.0 * self._trials(aux) * jnp.maximum(loss, 0.0)
 
     def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:

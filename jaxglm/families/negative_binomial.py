@@ -113,7 +113,7 @@ class NegativeBinomial(Family):
     def unit_deviance(self, y, eta, aux: Aux) -> jax.Array:
         spread = numerics.log1p_over(y, self._log_alpha(eta))
         at_y = spread + y * (self._alpha(eta) * spread)
-        at_y -= numerics.times(y, jnp.log(jnp.where(y > 0, y, 1.0)))
+        at_y -= y * numerics.log_count(y)
         return jnp.maximum(2.0 * (self._mean_part(y, eta) - at_y), 0.0)
 
     def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:

@@ -48,9 +48,8 @@ class Poisson(Family):
         return mu
 
     def unit_deviance(self, y, eta, aux: Aux) -> jax.Array:
-        safe = jnp.where(y > 0, y, 1.0)
         mu = self.link.inverse(eta[0])
-        ratio = numerics.times(y, jnp.log(safe) - self.link.log_inverse(eta[0]))
+        ratio = numerics.times(y, numerics.log_count(y) - self.link.log_inverse(eta[0]))
         return 2.0 * (ratio - (y - mu))
 
     def logpdf(self, y, eta, phi, aux: Aux) -> jax.Array:

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+import scipy.special
 
+import jaxglm as jg
 from jaxglm import numerics, precision
 from jaxglm.links.logistic import logistic_loss
 
@@ -144,15 +146,31 @@ def test_log1p_over(x64):
                 np.testing.assert_allclose(found, [float(v) for v in exact], rtol=1e-12, atol=1e-307)
 
 
-def test_log_factorial(x64):
-    y = np.concatenate([np.arange(60.0), [0.01, 0.5, 8.99, 9.01, 100.0, 1e5, 1e12]])
-    exact = np.array([float(mpmath.loggamma(mpmath.mpf(float(v)) + 1)) for v in y])
-    slopes = np.array([float(mpmath.digamma(mpmath.mpf(float(v)) + 1)) for v in y])
-    rows, counts = jax.vmap(numerics.log_factorial), slice(0, 60)
-    # All at once, one by one, and small counts, which are looked up.
-    for function, some in ((numerics.log_factorial, slice(None)), (rows, slice(None)), (rows, counts)):
-        ours = np.asarray(jax.jit(function)(y[some]))
+@pytest.mark.parametrize("name", ["log_factorial", "log_count"])
+def test_functions_of_counts(name, x64):
+    """All at once, one by one, and small counts, which are looked up."""
+    ours, log = getattr(numerics, name), name == "log_count"
+    y = np.concatenate([np.arange(60.0), [0.01, 0.5, 8.99, 9.01, 100.0, 1e5, 1e12]])[log:]
+    value, slope = (
+        (mpmath.log, lambda v: 1 / v) if log else (lambda v: mpmath.loggamma(v + 1), lambda v: mpmath.digamma(v + 1))
+    )
+    exact, slopes = (np.array([float(f(mpmath.mpf(float(v)))) for v in y]) for f in (value, slope))
+    rows, counts = jax.vmap(ours), slice(0, 60 - log)
+    for function, some in ((ours, slice(None)), (rows, slice(None)), (rows, counts)):
+        found = np.asarray(jax.jit(function)(y[some]))
         # Absolute below 1, where the function passes zero, else relative.
-        np.testing.assert_array_less(np.abs(ours - exact[some]), 1e-14 * (1.0 + np.abs(exact[some])))
-        slope = precision.quickly(jax.grad(lambda y, function=function: jnp.sum(function(y))))(y[some])
-        np.testing.assert_allclose(slope, slopes[some], rtol=1e-13)
+        np.testing.assert_array_less(np.abs(found - exact[some]), 1e-14 * (1.0 + np.abs(exact[some])))
+        found = precision.quickly(jax.grad(lambda y, function=function: jnp.sum(function(y))))(y[some])
+        np.testing.assert_allclose(found, slopes[some], rtol=1e-13)
+    assert float(rows(np.zeros(3))[0]) == 0.0
+    assert not log or float(ours(np.float64(0.0))) == 0.0
+
+
+def test_outcomes_are_looked_up_only_where_all_are(x64):
+    """The deviance of 0 and 1 is that of the model alone; one proportion among them has its own."""
+    family, eta = jg.Binomial(), np.array([[0.3], [-1.0], [0.5]])
+    for y in (np.array([0.0, 1.0, 1.0]), np.array([0.0, 1.0, 0.25])):
+        mu = 1 / (1 + np.exp(-eta[:, 0]))
+        exact = 2 * (scipy.special.xlogy(y, y / mu) + scipy.special.xlogy(1 - y, (1 - y) / (1 - mu)))
+        found = jax.vmap(family.unit_deviance, in_axes=(0, 0, None))(y, eta, {})
+        np.testing.assert_allclose(found, exact, rtol=1e-13)
