@@ -64,17 +64,18 @@ class Packer:
         held = 0
         for block in blocks:
             leaves, structure = _leaves(block)
+            stay = [self._in_place and _taken(a) for a in leaves]
             if not self._fixed:
                 self.size, self._fixed = min(self.size, chunk_rows(row_bytes(block))), True
-                if self._in_place and all(_single(a) or _taken(a) for a in leaves):
+                if all(there or self._in_place and _single(a) for there, a in zip(stay, leaves, strict=True)):
                     self.size = _in_place_rows(self.size, len(block.y))
             m, start = len(block.y), 0
-            if held and self._in_place and m >= self.size and any(map(_lasting, leaves)):
+            if held and m >= self.size and any(stay):
                 yield self._padded(buffers, held, structure)
                 buffers, held = {}, 0
             while start < m:
                 if not held and m - start >= self.size:
-                    yield self._whole(leaves, structure, start)
+                    yield self._whole(leaves, stay, structure, start)
                     start += self.size
                     continue
                 stop = min(start + self.size - held, m)
@@ -110,12 +111,12 @@ class Packer:
         except IndexError:
             return aligned_empty((self.size, *leaf.shape[1:]), stored_type(leaf))
 
-    def _whole(self, leaves: list[np.ndarray], structure: Any, start: int) -> Chunk:
-        """A chunk out of one block."""
+    def _whole(self, leaves: list[np.ndarray], stay: list[bool], structure: Any, start: int) -> Chunk:
+        """A chunk out of one block, of whose leaves some `stay` where they lie if the device can read them there."""
         buffers, made = {}, []
         for k, leaf in enumerate(leaves):
             part = leaf[start : start + self.size]
-            if self._in_place and _taken(part):
+            if stay[k] and not start * leaf.strides[0] % ALIGNMENT:
                 made.append(part)
                 continue
             if _single(leaf) and leaf[0] == 1.0:
