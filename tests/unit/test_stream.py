@@ -190,6 +190,20 @@ def test_memory_that_is_written_to_again_does_no_harm(three, monkeypatch, x64):
     np.testing.assert_allclose(found.gram, want.gram, rtol=1e-12)
 
 
+@ON_HOST
+@pytest.mark.parametrize("in_flight", [0, 2])
+def test_memory_of_chunks_that_are_being_read_is_not_used_again(in_flight, x64):
+    """A chunk lies where the one did that was the last to be done with, and not where others are in flight."""
+    packer = packing.Packer(64, placed=False)
+    places = [
+        jax.tree.leaves(rows.x)[0].ctypes.data
+        for rows, _ in packer.given_back(packer.chunks(blocks_of(numbers(64 * 9), 50)), in_flight)
+    ]
+    lasting = in_flight + 1
+    assert all(len(set(places[i : i + lasting])) == lasting for i in range(len(places) - in_flight))
+    assert places[lasting:] == places[:-lasting]
+
+
 def numeric_model():
     from jaxglm import families
     from jaxglm.design import Columns, Constant, Layout, Split
