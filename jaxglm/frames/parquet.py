@@ -57,8 +57,8 @@ def scan_parquet(source: Any, columns: Sequence[str] | None = None, filter: Any 
 
     Notes
     -----
-    Cost: the footer of every file now; a pass reads the columns that it needs. Memory is a piece, and a megabyte of
-    each column.
+    Cost: the footer of every file now; a pass reads the columns that it needs. Memory is, for each core that reads, two
+    megabytes of each column and a piece, or three where a fit computes with the last two meanwhile.
 
     Examples
     --------

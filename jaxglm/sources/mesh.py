@@ -170,6 +170,25 @@ class MeshStream(_Sharded):
         return self._of(blocks)
 
 
+def _rechunk(blocks: Iterable[Rows], size: int) -> Iterator[Rows]:
+    """Blocks of exactly `size` rows, and a last one with what is left."""
+    held: list[Rows] = []
+    count = 0
+    for block in blocks:
+        held.append(block)
+        count += len(block.y)
+        if count < size:
+            continue
+        whole = held[0] if len(held) == 1 else jax.tree.map(lambda *parts: np.concatenate(parts), *held)
+        whole_end = count - count % size
+        for start in range(0, whole_end, size):
+            yield cut(whole, start, start + size)
+        held = [cut(whole, whole_end, count)] if count > whole_end else []
+        count -= whole_end
+    if count:
+        yield held[0] if len(held) == 1 else jax.tree.map(lambda *parts: np.concatenate(parts), *held)
+
+
 def _counted(chunks: Iterable[tuple[Rows, int]], done: Callable[[int], None]) -> Iterator[tuple[Rows, int]]:
     for rows, count in chunks:
         yield rows, count
@@ -289,22 +308,3 @@ _whole = Tiered(_reduce_whole, static_argnums=(0, 1))
 _add = Tiered(_add_dealt, static_argnums=(0, 1), donate_argnums=6)
 _close = Tiered(_close_sums, static_argnums=(0, 1))
 _map = Tiered(_map_dealt, lean=True, static_argnums=(0, 1))
-
-
-def _rechunk(blocks: Iterable[Rows], size: int) -> Iterator[Rows]:
-    """Blocks of exactly `size` rows, and a last one with what is left."""
-    held: list[Rows] = []
-    count = 0
-    for block in blocks:
-        held.append(block)
-        count += len(block.y)
-        if count < size:
-            continue
-        whole = held[0] if len(held) == 1 else jax.tree.map(lambda *parts: np.concatenate(parts), *held)
-        whole_end = count - count % size
-        for start in range(0, whole_end, size):
-            yield cut(whole, start, start + size)
-        held = [cut(whole, whole_end, count)] if count > whole_end else []
-        count -= whole_end
-    if count:
-        yield held[0] if len(held) == 1 else jax.tree.map(lambda *parts: np.concatenate(parts), *held)

@@ -91,8 +91,7 @@ class StreamSource(Source):
         lanes = min(threads(), -(-self.n_rows // self.chunk))
 
         def add(packer: Packer, in_flight: int, chunks: Iterator[Chunk]) -> Any:
-            read = packer.given_back(chunks, in_flight)
-            return add_chunks(kernel, model, point, read, done, in_flight=in_flight)
+            return add_chunks(kernel, model, point, packer.given_back(chunks, in_flight), done, in_flight)
 
         parts = self._parts(lanes)
         if len(parts) > 1:

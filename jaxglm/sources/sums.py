@@ -114,7 +114,7 @@ def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: list, repeat
         return finish(kernel, model, [add_chunks(kernel, *there, chunks, done, n=n)])
     # Once, not in every thread: it is work for the interpreter, of which threads wait for each other.
     like = _shape_of(kernel, *there, chunks[0][0])
-    jobs = [partial(add_chunks, kernel, *there, chunks[k::count], done, True, like, n) for k in range(count)]
+    jobs = [partial(add_chunks, kernel, *there, chunks[k::count], done, len(chunks), like, n) for k in range(count)]
     return finish(kernel, model, in_threads(jobs))
 
 
@@ -140,13 +140,13 @@ def _combine(kernel: Kernel, a: Any, b: Any) -> Any:
 
 def add_chunks(
     kernel: Kernel, model: Model, point: Any, chunks: Iterable[tuple[Rows, int]], done: Callable[[int], None],
-    wait: bool = False, like: Any = None, n: int | None = None, in_flight: int | None = None,
+    in_flight: int | None = None, like: Any = None, n: int | None = None,
 ) -> Any:  # fmt: skip
     """The value of some chunks, not finished; None if there are none.
 
-    `done` is told the rows of each. Where only so many may be `in_flight`, another chunk is not asked for before all
-    but these have been read, whose memory is then free again; at the end is waited for all of them, as with `wait`.
-    `like` has the shapes of the value, if they are known, `n` is how many rows there are in all.
+    `done` is told the rows of each. Another chunk is not asked for before all but `in_flight` of them have been read,
+    whose memory is then free again, and at the end all are waited for; None for no waiting at all. `like` has the
+    shapes of the value, if they are known, `n` is how many rows there are in all.
     """
     total, length, block, marks = None, 0, 0, deque()
     for rows, count in chunks:
@@ -155,9 +155,10 @@ def add_chunks(
         if len(rows.y) != length:
             length, block = len(rows.y), block_rows(model, rows)
         total, mark = _add(kernel, model, point, rows, np.int32(count), block, total, n=n)
-        marks.append(mark)
-        if in_flight is not None and len(marks) > in_flight:
-            jax.block_until_ready(marks.popleft())
+        if in_flight is not None:
+            marks.append(mark)
+            if len(marks) > in_flight:
+                jax.block_until_ready(marks.popleft())
         done(count)
         del rows
-    return jax.block_until_ready(total) if wait or in_flight is not None else total
+    return total if in_flight is None else jax.block_until_ready(total)

@@ -299,9 +299,9 @@ def test_a_pass_takes_nothing_from_the_device_before_its_end(three, monkeypatch,
     source = StreamSource(lambda: iter(blocks_of(numbers(), 70)), N, 64)
     model, at = jax.device_put((numeric_model(), point()))
 
-    def guarded(*arguments, **options):
+    def guarded(*arguments):
         with jax.transfer_guard_device_to_host("disallow"):
-            return sums.add_chunks(*arguments, **options)
+            return sums.add_chunks(*arguments)
 
     monkeypatch.setattr(stream, "add_chunks", guarded)
     source.reduce(Newton(), model, at)
