@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxglm import resolve
@@ -14,7 +13,7 @@ from jaxglm.hosts import ALONE, Hosts
 from jaxglm.intake.base import Taken
 from jaxglm.intake.compact import compact
 from jaxglm.intake.pieces import Pieces
-from jaxglm.intake.shared import whole_tally
+from jaxglm.intake.shared import Tally, sent_kinds
 from jaxglm.precision import FLOAT64, Precision
 from jaxglm.sources import HostsSource, Source, first_row, spread_rows, without_rows
 from jaxglm.sources.base import cut
@@ -35,7 +34,6 @@ def _in_memory(
     intake: Any, taken: Taken, placed: resolve.Devices, wanted: Precision, make: Callable
 ) -> tuple[Any, HostsSource]:
     hosts = placed.hosts
-    hosts.same("the types of the columns", [(a.dtype.name, a.shape[1:]) for a in jax.tree.leaves(taken.rows)])
     example = first_row(taken.rows, hosts)
     intake = _compact(intake, taken.rows, wanted, hosts)
 
@@ -44,7 +42,7 @@ def _in_memory(
             return without_rows(intake.keep(replace(taken, rows=example)).rows)
         return make(intake, taken, replace(placed, hosts=ALONE), FLOAT64)[1]
 
-    return intake, HostsSource.of(hosts.together("placing its rows", own), hosts)
+    return intake, HostsSource.of(own, hosts, "placing its rows")
 
 
 def _compact(intake: Any, rows: Any, wanted: Precision, hosts: Hosts) -> Any:
@@ -67,8 +65,8 @@ def _streamed(
         (found,) = thinned([pieces.blocks], pieces.n_rows)
         return found.spread() if pieces.n_rows else cut(pieces.example, 0, 0)
 
-    some = hosts.together("counting its rows", count)
-    pieces.told = whole_tally(pieces.tally, hosts)
+    some, tallies = hosts.share("counting its rows", count, lambda _: pieces.tally, sent_kinds)
+    pieces.told = sum(tallies, Tally())
     intake = pieces.intake = _compact(intake, some, wanted, hosts)
 
     def own() -> Source:
@@ -76,4 +74,4 @@ def _streamed(
             return without_rows(intake.keep(Taken(pieces.example)).rows)
         return make(intake, pieces, replace(placed, hosts=ALONE), FLOAT64)[1]
 
-    return intake, HostsSource.of(hosts.together("placing its rows", own), hosts)
+    return intake, HostsSource.of(own, hosts, "placing its rows")

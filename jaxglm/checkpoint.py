@@ -57,9 +57,11 @@ def recorded(source: Source, path: Any, model: Model, options: Options, said: di
         path = f"{os.fsdecode(path)}.{jax.process_index()}"
     version, hosts = sys.modules["jaxglm"].__version__, source.hosts
     facts = {"jaxglm": version, **_facts(source, model, options, said)}
-    journal = hosts.together("opening its checkpoint", lambda: Journal(path, facts, version))
+    journal, kept = hosts.share(
+        "opening its checkpoint", lambda: Journal(path, facts, version), lambda own: len(own.entries)
+    )
     # Of a pass that one process has not kept, the others know nothing either.
-    journal.keep(int(hosts.gather(np.asarray(len(journal.entries))).min()))
+    journal.keep(min(kept, default=len(journal.entries)))
     yield Recorded(source, journal)
     journal.remove()
 

@@ -1,8 +1,8 @@
 """Processes that fit one model together, each with rows of its own.
 
 What they exchange is small: levels of factors, counts, sums over rows. It travels by collectives of JAX, which all
-processes must reach in the same order. Before each of them the processes tell each other where they are and whether
-all is well, so that an error in one of them ends all.
+processes must reach in the same order. With it the processes tell each other where they are and whether all is well,
+so that an error in one of them ends all.
 """
 
 from __future__ import annotations
@@ -20,19 +20,23 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxglm.errors import HostError
+from jaxglm.errors import DataError, HostError
 from jaxglm.precision import scope
 
 if TYPE_CHECKING:
     from jaxglm.codec import Table
 
-T = TypeVar("T")
+T, V = TypeVar("T"), TypeVar("V")
 
 AXIS = "hosts"
 #: Least length of what is exchanged; longer ones are powers of two, so that few programs are compiled.
 _LEAST = 64
-#: Bytes that go out at once, the first 8 of which are how many there are; a second exchange has more than these.
-_AT_ONCE, _COUNT = 2048, 8
+#: Bytes that go out at once, which take no longer than fewer; a second exchange has more than these.
+_AT_ONCE = 2**13
+#: How many of them say how the process is, where it is, and how many bytes it has to tell.
+_HEAD = 24
+#: How a process is: well, or with an error in data, or with another one.
+_WELL, _DATA, _OTHER = range(3)
 _FORM = "jaxglm exchange"
 
 
@@ -76,27 +80,62 @@ class Hosts:
         HostError
             Another process has an error, has ended, or is doing something else.
         """
+        return work() if self.mesh is None else self._share(what, work, lambda value: b"")[0]
+
+    def share(
+        self, what: str, work: Callable[[], T], tell: Callable[[T], V], kinds: Callable[[], Table] | None = None
+    ) -> tuple[T, list[V]]:
+        """As :meth:`together`, and what each process tells of its value, in the same exchange.
+
+        That is made of what the codec knows and these kinds; without them, of what JSON has. A process that is alone is
+        told nothing.
+        """
+        if self.mesh is None:
+            return work(), []
+        value, told = self._share(what, work, lambda value: _encoded(tell(value), kinds))
+        return value, [_decoded(content, kinds) for content in told]
+
+    def summed(self, what: str, work: Callable[[], tuple[T, np.ndarray]]) -> tuple[T, np.ndarray]:
+        """As :meth:`together`, of work that also makes a vector of float64: its sum over all processes.
+
+        Every process gets the same bits.
+        """
         if self.mesh is None:
             return work()
-        found, problem = None, None
+        (value, own), told = self._share(what, work, lambda made: made[1].tobytes() if _is_short(made[1]) else b"")
+        return value, np.sum([np.frombuffer(part) for part in told], axis=0) if _is_short(own) else self._total(own)
+
+    def _share(self, what: str, work: Callable[[], T], tell: Callable[[T], bytes]) -> tuple[T, list[bytes]]:
+        value, content, problem = None, b"", None
         try:
-            found = work()
+            value = work()
+            content = tell(value)
         except BaseException as error:
             problem = error
         if getattr(problem, "agreed", False):
             raise problem
-        self._agree(what, problem)
-        return found
+        return value, self._exchange(what, content, problem)
 
-    def _agree(self, what: str, problem: BaseException | None) -> None:
+    def _exchange(self, what: str, content: bytes, problem: BaseException | None = None) -> list[bytes]:
+        """The bytes that each process has, if all are well and at the same place."""
+        how = _WELL if problem is None else _DATA if isinstance(problem, DataError) else _OTHER
+        head = np.array([how, zlib.crc32(what.encode()), len(content)], np.int64).tobytes()
         try:
-            states = self.gather(np.asarray([problem is not None, zlib.crc32(what.encode())], np.int64))
+            rows = self._run(_gathered, _padded(head + content[: _AT_ONCE - _HEAD], _AT_ONCE))
         except HostError:
             if problem is not None:
                 raise problem from None
             raise
-        if not states[:, 0].any() and (states[:, 1] == states[0, 1]).all():
-            return
+        states, places, lengths = np.ascontiguousarray(rows[:, :_HEAD]).view(np.int64).T
+        if states.any() or (places != places[0]).any():
+            self._end(what, problem, in_data=bool((states <= _DATA).all()))
+        most = int(lengths.max())
+        # Each exchange takes milliseconds, whatever its length, and most of what is told is short.
+        rows = rows[:, _HEAD:] if most <= _AT_ONCE - _HEAD else self._run(_gathered, _padded(content, _room(most)))
+        return [row[:length].tobytes() for row, length in zip(rows, lengths, strict=True)]
+
+    def _end(self, what: str, problem: BaseException | None, in_data: bool) -> None:
+        """Raise the error of this process, or else one that says what happened in the others."""
         said = [json.loads(text) for text in self.gather_bytes(json.dumps([what, _words(problem)]).encode())]
         if problem is None:
             failed = [(k, text) for k, (_, text) in enumerate(said) if text]
@@ -106,26 +145,30 @@ class Hosts:
                 )
             else:
                 places = "; ".join(f"process {k} is {place}" for k, (place, _) in enumerate(said))
+                in_data = False
                 problem = HostError(
                     f"the processes of a fit must call the same functions with the same options in the same order, but "
                     f"{places}"
                 )
-        problem.agreed = True
+        problem.agreed, problem.in_data = True, in_data
         raise problem
 
     def same(self, what: str, value: Any) -> None:
         """Raise unless the text of a value is the same in all processes."""
-        if self.mesh is None:
-            return
-        # Functions of the user lie elsewhere in each process.
-        own = re.sub(r" at 0x[0-9a-f]+", "", str(value))
-        texts = [text.decode() for text in self.gather_bytes(own.encode())]
-        other = next((k for k, text in enumerate(texts) if text != texts[0]), None)
+        if self.mesh is not None:
+            # Functions of the user lie elsewhere in each process.
+            own = re.sub(r" at 0x[0-9a-f]+", "", str(value))
+            self.compare(what, [text.decode() for text in self.gather_bytes(own.encode())])
+
+    def compare(self, what: str, told: Sequence[Any]) -> None:
+        """Raise unless what each process has told of something is the same."""
+        other = next((k for k, one in enumerate(told) if one != told[0]), None)
         if other is not None:
-            error = HostError(f"{what} is not the same in all processes: {texts[0]} in process 0, {texts[other]} in "
-                              f"process {other}")  # fmt: skip
-            error.agreed = True
-            raise error
+            raise _agreed(
+                HostError(
+                    f"{what} is not the same in all processes: {told[0]} in process 0, {told[other]} in process {other}"
+                )
+            )
 
     def agreed(self, values: T) -> T:
         """A pytree of numbers that every process has made for itself, with the bits that the first one found."""
@@ -143,36 +186,19 @@ class Hosts:
 
     def gather(self, values: np.ndarray) -> np.ndarray:
         """Arrays of the same shape in all processes, one after the other, (size, ...)."""
-        return np.asarray(values)[None] if self.mesh is None else self._exchange(_gathered, np.asarray(values))
+        own = np.asarray(values)
+        found = [np.frombuffer(content, own.dtype) for content in self.gather_bytes(own.tobytes())]
+        return np.stack(found).reshape(self.size, *own.shape)
 
     def gather_bytes(self, content: bytes) -> list[bytes]:
         """The bytes that each process has."""
-        if self.mesh is None:
-            return [content]
-        # Each exchange takes milliseconds, whatever its length, and most of what is told is short.
-        start = np.int64(len(content)).tobytes() + content[: _AT_ONCE - _COUNT]
-        found = self.gather(_padded(start, _AT_ONCE))
-        lengths = [int(np.frombuffer(row[:_COUNT].tobytes(), np.int64)[0]) for row in found]
-        if max(lengths) > _AT_ONCE - _COUNT:
-            found = self.gather(_padded(content, _room(max(lengths))))
-        else:
-            found = found[:, _COUNT:]
-        return [row[:length].tobytes() for row, length in zip(found, lengths, strict=True)]
+        return [content] if self.mesh is None else self._exchange("telling the others", content)
 
-    def gather_values(self, value: T, table: Table) -> list[T]:
-        """A value of each process, made of what the codec knows and the kinds of a table."""
+    def gather_values(self, value: T, kinds: Callable[[], Table]) -> list[T]:
+        """A value of each process, made of what the codec knows and these kinds."""
         if self.mesh is None:
             return [value]
-        from jaxglm import archive, codec
-
-        encode, stream = codec.Encoder(table), BytesIO()
-        node = encode(value)
-        archive.write(stream, {"format": _FORM, "version": 1, "value": node}, encode.arrays)
-        found = []
-        for content in self.gather_bytes(stream.getvalue()):
-            manifest, arrays = archive.read(BytesIO(content), {_FORM: 1})
-            found.append(codec.Decoder(table, arrays)(manifest["value"]))
-        return found
+        return [_decoded(content, kinds) for content in self.gather_bytes(_encoded(value, kinds))]
 
     def joined(self, rows: np.ndarray) -> np.ndarray:
         """Rows of numbers of all processes, one process after the other, (n, q); those of this one are `rows`."""
@@ -181,28 +207,25 @@ class Hosts:
         found = self.gather_bytes(np.asarray(rows, float).tobytes())
         return np.concatenate([np.frombuffer(content).reshape(-1, *rows.shape[1:]) for content in found])
 
-    def total(self, values: np.ndarray) -> np.ndarray:
-        """The sum of vectors of float64 over all processes; every process gets the same bits."""
-        if self.mesh is None:
-            return values
+    def _total(self, values: np.ndarray) -> np.ndarray:
         padded = np.zeros(_room(len(values)))
         padded[: len(values)] = values
-        return self._exchange(_summed, padded)[: len(values)]
+        return self._run(_summed, padded)[: len(values)]
 
-    def _exchange(self, run: Callable, values: np.ndarray) -> np.ndarray:
+    def _run(self, collective: Callable, values: np.ndarray) -> np.ndarray:
         sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))
         with scope():
             try:
                 whole = jax.make_array_from_process_local_data(sharding, values[None], (self.size, *values.shape))
-                return np.asarray(run(self.mesh, whole).addressable_data(0))
+                return np.asarray(collective(self.mesh, whole).addressable_data(0))
             except Exception as problem:
                 # XLA has no type of its own for a connection that is lost.
-                error = HostError(
-                    f"another process of this fit has ended or cannot be reached, so its rows are lost; see what it "
-                    f"printed, and start all processes again ({problem})"
-                )
-                error.agreed = True
-                raise error from problem
+                raise _agreed(
+                    HostError(
+                        f"another process of this fit has ended or cannot be reached, so its rows are lost; see what "
+                        f"it printed, and start all processes again ({problem})"
+                    )
+                ) from problem
 
 
 ALONE = Hosts()
@@ -222,6 +245,37 @@ def tree_of(content: bytes, like: Any) -> Any:
         found.append(np.frombuffer(content[start : start + size], a.dtype).reshape(a.shape))
         start += size
     return jax.tree.unflatten(structure, found)
+
+
+def _encoded(value: Any, kinds: Callable[[], Table] | None) -> bytes:
+    if kinds is None:
+        return json.dumps(value).encode()
+    from jaxglm import archive, codec
+
+    encode, stream = codec.Encoder(kinds()), BytesIO()
+    node = encode(value)
+    archive.write(stream, {"format": _FORM, "version": 1, "value": node}, encode.arrays)
+    return stream.getvalue()
+
+
+def _decoded(content: bytes, kinds: Callable[[], Table] | None) -> Any:
+    if kinds is None:
+        return json.loads(content)
+    from jaxglm import archive, codec
+
+    manifest, arrays = archive.read(BytesIO(content), {_FORM: 1})
+    return codec.Decoder(kinds(), arrays)(manifest["value"])
+
+
+def _agreed(error: HostError) -> HostError:
+    """An error that all processes raise at this place."""
+    error.agreed, error.in_data = True, False
+    return error
+
+
+def _is_short(vector: np.ndarray) -> bool:
+    """Whether a vector goes out at once."""
+    return vector.nbytes <= _AT_ONCE - _HEAD
 
 
 def _padded(content: bytes, length: int) -> np.ndarray:

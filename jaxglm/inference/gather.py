@@ -205,7 +205,7 @@ def hosmer(fit: Fit, source: Source, groups: int = GROUPS) -> tuple[float, float
                 sums[i] += np.bincount(group, part["freq"] * value, count)
         return sums
 
-    sums = hosts.total(hosts.together("adding up groups of rows", add).ravel())
+    _, sums = hosts.summed("adding up groups of rows", lambda: (None, add().ravel()))
     total, seen, expected = sums.reshape(3, count)
     gap = (seen - expected) ** 2
     with np.errstate(all="ignore"):
@@ -232,9 +232,13 @@ def quantiles(values: np.ndarray, freq: np.ndarray, shares: np.ndarray) -> np.nd
 def _influence(fit: Fit, source: Source) -> Influenced:
     """One pass over the rows, of which only the worst are kept."""
     hosts = source.hosts
-    counts, most, rows = hosts.together("looking at single rows", lambda: _worst(fit, source))
-    counts, most = hosts.total(counts.astype(float)), float(hosts.gather(np.asarray(most)).max())
-    rows = hosts.joined(rows)
+
+    def own() -> tuple[tuple[float, np.ndarray], np.ndarray]:
+        counts, most, rows = _worst(fit, source)
+        return (most, rows), counts.astype(float)
+
+    (most, rows), counts = hosts.summed("looking at single rows", own)
+    most, rows = float(hosts.gather(np.asarray(most, float)).max()), hosts.joined(rows)
     position = rows[influence.largest(rows[:, 0], NAMED), 1]
     return Influenced(most, *map(int, counts), tuple(int(i) for i in position))
 

@@ -32,7 +32,7 @@ from jaxglm.intake.base import (
 from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.intake.mapped import MappedRows, in_place
-from jaxglm.intake.shared import Tally, same_constant, shared_column, whole_tally
+from jaxglm.intake.shared import Tally, same_constant, sent, sent_kinds, shared_column
 from jaxglm.intake.whole import complete_rows, constants_of
 from jaxglm.kernels import Rows
 from jaxglm.lazy import parts
@@ -150,24 +150,32 @@ class ArrayIntake:
             beside.check(family)
             return matrix, columns, table, _response_column(y, matrix.shape[0], table), beside.vectors(table)
 
-        matrix, columns, table, column, extra = hosts.together("reading X and y", own)
-        hosts.same("the names of the columns", columns)
+        (matrix, columns, table, column, extra), told = hosts.share(
+            "reading X and y", own, lambda found: (found[1], sent(found[3])), sent_kinds
+        )
+        hosts.compare("the names of the columns", [names for names, _ in told])
         name = getattr(y, "name", None)
-        known = shared_column(column, hosts)
+        known = shared_column(column, [values for _, values in told])
         labels = isinstance(known, Factor)
         levels = [v for v, used in zip(known.levels, known.present(), strict=True) if used] if labels else ()
         coded = response.encoder(known, levels, str(name) if name is not None else "y", family)
 
         draft = cls(columns, intercept, beside, family, coded)
-        intake, taken, tally = hosts.together(
+
+        def seen(found: tuple[ArrayIntake, Taken, Tally]) -> tuple[Tally, int, list]:
+            rows = found[1].rows
+            return found[2], len(rows.y), [] if intercept else list(constants_of(rows.x[0][-1]).items())
+
+        (intake, taken, tally), told = hosts.share(
             "checking its rows",
             lambda: draft._checked(matrix, column, extra, table, missing, mapped, copied, hosts, unread),
-        )
+            seen, sent_kinds,
+        )  # fmt: skip
         if isinstance(taken, MappedRows):
             return intake, taken
-        if hosts.size > 1:
-            constant = not intercept and same_constant(constants_of(taken.rows.x[0][-1]), len(taken.rows.y), hosts)
-            intake, tally = replace(intake, constant=constant), whole_tally(tally, hosts)
+        if told:
+            tally = sum((own for own, *_ in told), Tally())
+            intake = replace(intake, constant=same_constant(rest for _, *rest in told))
         return intake, replace(taken, notes=coded.notes + tally.notes)
 
     def _checked(

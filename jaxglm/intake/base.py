@@ -14,7 +14,7 @@ from jaxglm.errors import DataError, InputError, row_count
 from jaxglm.frames import Column, Factor, Origin, Table, as_column, row_name
 from jaxglm.hosts import Hosts
 from jaxglm.intake.beside import Beside, total_offset, weights_of
-from jaxglm.intake.shared import Tally, shared_column
+from jaxglm.intake.shared import Tally, sent, sent_kinds, shared_column
 from jaxglm.kernels import Rows
 
 
@@ -125,8 +125,8 @@ def codes_of(read: Callable[[], Column], value: Any, what: str, hosts: Hosts) ->
             )
         return found
 
-    own = hosts.together(f"reading {what}", factor)
-    return own.codes if hosts.size == 1 else own.recode(shared_column(own, hosts).levels)
+    own, told = hosts.share(f"reading {what}", factor, sent, sent_kinds)
+    return own.recode(shared_column(own, told).levels) if told else own.codes
 
 
 def assemble(x: Any, y: np.ndarray, extra: dict[str, np.ndarray], offsets: Sequence[np.ndarray | None], family) -> Rows:

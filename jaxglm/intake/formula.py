@@ -28,7 +28,7 @@ from jaxglm.intake.beside import Beside, present
 from jaxglm.intake.compact import encode
 from jaxglm.intake.learned import Learned
 from jaxglm.intake.pieces import Pieces
-from jaxglm.intake.shared import Tally, own_scan, sent_kinds, whole_tally
+from jaxglm.intake.shared import Tally, own_scan, sent_kinds
 from jaxglm.kernels import Rows
 from jaxglm.lazy import parts
 from jaxglm.precision import FLOAT64
@@ -133,8 +133,8 @@ class FormulaIntake(Learned):
                     mask = present(extra)
                     yield (one, extra) if mask is None else (one.take(mask), {k: v[mask] for k, v in extra.items()})
 
-        table, found = hosts.together("reading its data", own)
-        whole = grammar.join(hosts.gather_values(found, sent_kinds()))
+        (table, _), told = hosts.share("reading its data", own, lambda made: made[1], sent_kinds)
+        whole = grammar.join(told)
         specs = whole.learn(texts, functions)
         coded = _encoder(specs[0].response, family)
         intake = cls(specs, named, beside, family, coded, tuple(s.design for s in specs), missing, frames=scan)
@@ -149,8 +149,8 @@ class FormulaIntake(Learned):
             kept = replace(intake, table=table if at is None else table.take(at))
             return replace(kept, given=Given(table.n_rows, table.index, at)), taken
 
-        intake, taken = hosts.together("making its rows", rows)
-        return intake, replace(taken, notes=coded.notes + whole_tally(taken.tally, hosts).notes)
+        (intake, taken), tallies = hosts.share("making its rows", rows, lambda made: made[1].tally, sent_kinds)
+        return intake, replace(taken, notes=coded.notes + sum(tallies, Tally()).notes)
 
     def _rows(self, builts, y: np.ndarray, extra: dict[str, np.ndarray], mean_offset: np.ndarray | None):
         constants = len(self.family.predictors) - len(builts)

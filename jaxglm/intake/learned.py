@@ -207,6 +207,6 @@ def _added(table: Table | None, first: Any, text: str, hosts: Hosts) -> tuple[np
     texts = [f"~ 0 + {terms}"]
     own = hosts.together("reading the added terms", essence)
     if hosts.size > 1:
-        whole = grammar.join(hosts.gather_values(own, sent_kinds()))
+        whole = grammar.join(hosts.gather_values(own, sent_kinds))
         (spec_of_all,) = whole.learn(texts, first.functions, response=False)
     return hosts.together("making the added columns", columns)

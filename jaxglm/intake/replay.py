@@ -17,7 +17,7 @@ from jaxglm.frames.scan import naming
 from jaxglm.frames.table import LazyColumns
 from jaxglm.hosts import Hosts
 from jaxglm.intake.beside import Beside, present
-from jaxglm.intake.shared import shared_column
+from jaxglm.intake.shared import sent, sent_kinds, shared_column
 from jaxglm.kernels import Rows
 
 
@@ -155,8 +155,8 @@ def first_column(intake: Any, name: str) -> Column:
 
 def variable_of(intake: Any, name: str, hosts: Hosts) -> Variable:
     """How a column enters the formulas; all processes must ask for it."""
-    own = hosts.together(f"looking at column {name!r}", lambda: first_column(intake, name))
-    column, specs = shared_column(own, hosts), intake.specs
+    own, told = hosts.share(f"looking at column {name!r}", lambda: first_column(intake, name), sent, sent_kinds)
+    column, specs = shared_column(own, told), intake.specs
     using = [f for spec in specs for f in spec.factors if name in f.variables]
     coded = [f for f in using if f.levels is not None]
     if isinstance(column, Numeric):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -76,29 +75,30 @@ def sent_kinds() -> Table:
 
 def own_scan(data: Any, hosts: Hosts) -> Scan | None:
     """What this process reads: its part of files that all processes name, else what it was given; None for a frame."""
-    scan = hosts.together("opening its data", lambda: as_scan(data))
-    own = None if scan is None else scan.identity
-    if len(set(hosts.gather_bytes((own or "").encode()))) > 1 or own is None:
+    scan, told = hosts.share(
+        "opening its data", lambda: as_scan(data), lambda scan: None if scan is None else scan.identity
+    )
+    if len(set(told)) > 1 or told[0] is None:
         return scan
     return hosts.together("dealing out the files", lambda: scan.part(hosts.place, hosts.size))
 
 
-def whole_tally(tally: Tally, hosts: Hosts) -> Tally:
-    """What was left out in all processes."""
-    return sum(hosts.gather_values(tally, sent_kinds()), Tally())
+def sent(column: Column) -> Column:
+    """What the other processes must know of a column: every value where these are levels, else one number."""
+    whole = column if isinstance(column, Numeric) else column.factor
+    first = np.unique(whole.codes, return_index=True)[1] if isinstance(whole, Factor) else np.arange(whole.n_rows)[:1]
+    return whole.take(first)
 
 
-def shared_column(column: Column, hosts: Hosts) -> Column:
-    """A column with every value that any process has where these are levels, else with one number of each process."""
-    if hosts.size == 1:
-        return column
-    sent = column if isinstance(column, Numeric) else column.factor
-    first = np.unique(sent.codes, return_index=True)[1] if isinstance(sent, Factor) else np.arange(sent.n_rows)[:1]
-    return concat_columns(hosts.gather_values(sent.take(first), sent_kinds()), "y")
+def shared_column(column: Column, told: list[Column]) -> Column:
+    """A column with what all processes have :func:`sent` of it; itself where nothing is told."""
+    return concat_columns(told, "y") if told else column
 
 
-def same_constant(found: dict[int, float], rows: int, hosts: Hosts) -> bool:
-    """Whether a column is constant over the rows of all processes; `found` are position and value in those of this."""
-    parts = [json.loads(text) for text in hosts.gather_bytes(json.dumps([rows, list(found.items())]).encode())]
-    common = [{tuple(pair) for pair in pairs} for count, pairs in parts if count]
+def same_constant(told: Iterable[tuple[int, list]]) -> bool:
+    """Whether a column is constant over the rows of all processes.
+
+    Each tells how many it has, and position and value of what is constant in them.
+    """
+    common = [{tuple(pair) for pair in pairs} for count, pairs in told if count]
     return bool(common and set.intersection(*common))

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jaxglm import precision
-from jaxglm.errors import DataError
+from jaxglm.errors import DataError, HostError
 from jaxglm.frames.scan import piece_rows
+from jaxglm.hosts import Hosts
 from jaxglm.intake.shared import Tally
 
 T = TypeVar("T")
@@ -40,8 +41,16 @@ def complete_rows(matrix, columns, y, extra, mask, missing) -> tuple[np.ndarray 
     return keep, Tally(int(gone.sum()), {name: int(m.sum()) for name, m in by.items()})
 
 
-def looks_whole(X: Any) -> bool:
-    """Whether X is a large matrix of float64 in memory, and a look at some of its rows finds no value missing."""
+def looks_whole(X: Any, hosts: Hosts) -> bool:
+    """Whether X is a large matrix of float64 in memory, and a look at some of its rows finds no value missing.
+
+    With `hosts`, whether it is so in all of them.
+    """
+    own, told = hosts.share("looking at some rows of X", lambda: _looks_whole(X), bool)
+    return own and all(told)
+
+
+def _looks_whole(X: Any) -> bool:
     plain = isinstance(X, np.ndarray) and not isinstance(X, np.memmap) and X.dtype == np.float64
     return plain and X.flags.c_contiguous and X.size >= _UNREAD and bool(np.isfinite(X[::_SOME].sum()))
 
@@ -72,10 +81,14 @@ def constants_of(matrix: np.ndarray) -> dict[int, float]:
 
 
 def unread_first(run: Callable[[bool], T], wanted: bool) -> T:
-    """What `run` gives where values stay unread; after an error in data, perhaps one that is missing, where not."""
+    """What `run` gives where values stay unread; after an error in data, perhaps one that is missing, where not.
+
+    That of another process counts as well.
+    """
     if wanted:
         try:
             return run(True)
-        except DataError:
-            pass
+        except (DataError, HostError) as error:
+            if not getattr(error, "in_data", isinstance(error, DataError)):
+                raise
     return run(False)

@@ -64,7 +64,7 @@ class Plan:
     def _join(self, hosts: Hosts) -> None:
         levels = {name: list(found.values()) for name, found in self.levels.items()}
         sent = {"sums": self.tally.sent(), "groups": list(self.groups), "levels": levels, "lost": self.lost}
-        found = hosts.gather_values(sent, sent_kinds())
+        found = hosts.gather_values(sent, sent_kinds)
         for kept in (self.tally.weight, self.tally.value, self.tally.gradient, self.groups, self.levels, self.lost):
             kept.clear()
         # In the order of the processes, so that all get the same bits.

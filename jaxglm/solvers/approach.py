@@ -114,7 +114,6 @@ def approach(
     """
     few = _few(source, model)
     sample = None if few is None else sampled.fit_rows(few, model, curvature, precision, doubtful=True)
-    sample = sampled.agreed(source, sample)
     if sample is None:
         return Way(None, start, None, {}, ("Gradient steps left out: there is no plain fit to a sample of the rows.",))
     ground = _ground(source, model, few, sample, start)

@@ -90,7 +90,7 @@ def solve(
         return None
     few = rows_of(source, model) if sample is None else None
     if few is not None:
-        sample = agreed(source, fit_rows(few, model, curvature, precision))
+        sample = fit_rows(few, model, curvature, precision)
     if sample is None and (few is not None or not _worth_gradients(source, model, precision)):
         return None
     run = Run(source, model, kind, tol, precision, beside)
@@ -197,8 +197,3 @@ def _from_fewer(few: Source, model: Model, first: Sampled) -> Sampled | None:
         return None
     facts = facts._replace(gram=share * first.facts.gram, ones=share * first.facts.ones)
     return Sampled(theta + step, True, first.pivot, facts, information)
-
-
-def agreed(source: Source, sample: Sampled | None) -> Sampled | None:
-    """The same numbers in all processes that hold rows, whose sums over the sample may have come from other threads."""
-    return None if sample is None else Sampled(*source.hosts.agreed(tuple(sample)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
@@ -16,7 +17,6 @@ from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
 from jaxglm.precision import host
 from jaxglm.sources.arrays import ArraySource
 from jaxglm.sources.base import Source, pad, to_device
-from jaxglm.sources.storage import is_leaf, on_host
 from jaxglm.sources.sums import _finish
 
 #: Rows of padding where there are no others.
@@ -39,38 +39,45 @@ class HostsSource(Source):
         Rows in the processes before this one.
     read_anew : bool
         Whether any process reads its rows anew at every pass.
+    repeats : bool
+        Whether rows of any process stand for several.
     """
 
-    def __init__(self, own: Source, hosts: Hosts, n_rows: int, n_before: int = 0, read_anew: bool = False):
+    def __init__(
+        self, own: Source, hosts: Hosts, n_rows: int, n_before: int = 0, read_anew: bool = False, repeats: bool = False
+    ):
         self._own, self.hosts, self.n_rows = own, hosts, n_rows
-        self.n_before, self.read_anew = n_before, read_anew
+        self.n_before, self.read_anew, self.repeats = n_before, read_anew, repeats
 
     @classmethod
-    def of(cls, own: Source, hosts: Hosts) -> HostsSource:
-        """From the rows of each process."""
-        counts, anew = hosts.gather(np.asarray([own.n_rows, own.read_anew], np.int64)).T
-        return cls(own, hosts, int(counts.sum()), int(counts[: hosts.place].sum()), bool(anew.any()))
+    def of(cls, make: Callable[[], Source | None], hosts: Hosts, what: str) -> HostsSource | None:
+        """From what makes the rows of each process, `what` says how; None where one of them has none of this kind."""
+
+        def tell(own: Source | None) -> list[int]:
+            return [-1, False, False] if own is None else [int(own.n_rows), own.read_anew, own.repeats]
+
+        own, told = hosts.share(what, make, tell)
+        counts, anew, repeats = np.asarray(told).T
+        if (counts < 0).any():
+            return None
+        before = int(counts[: hosts.place].sum())
+        return cls(own, hosts, int(counts.sum()), before, bool(anew.any()), bool(repeats.any()))
 
     @property
     def own(self) -> Source:
         return self._own
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
-        value = self.hosts.together(
-            f"summing {kernel} over its rows",
-            lambda: host(self.own.reduce(_Unfinished(kernel), model, point)),
-        )
-        return _finish(kernel, model, self._across(kernel, value))
+        what = f"summing {kernel} over its rows"
 
-    def _across(self, kernel: Kernel, value: Any) -> Any:
-        leaves, structure = jax.tree.flatten(value)
+        def own() -> Any:
+            return host(self.own.reduce(_Unfinished(kernel), model, point))
+
         if kernel.additive:
-            sums = self.hosts.total(np.concatenate([np.asarray(a, float).ravel() for a in leaves]))
-            parts = np.split(sums, np.cumsum([a.size for a in leaves])[:-1])
-            made = [part.reshape(a.shape).astype(a.dtype) for part, a in zip(parts, leaves, strict=True)]
-            return jax.tree.unflatten(structure, made)
+            return _finish(kernel, model, _summed(self.hosts, what, own))
+        value = self.hosts.together(what, own)
         values = [tree_of(content, value) for content in self.hosts.gather_bytes(bytes_of(value))]
-        return host(reduce(lambda a, b: _combine(kernel, a, b), values))
+        return _finish(kernel, model, host(reduce(lambda a, b: _combine(kernel, a, b), values)))
 
     def iterate(self, kernel: RowMap, model: Model, point: Any) -> Iterator[Any]:
         raise NotAvailableError(
@@ -80,15 +87,15 @@ class HostsSource(Source):
 
     def walk(self, walk: Walk, model: Model, frame: Any, state: Any, size: int, seed: int) -> tuple[Any, np.ndarray]:
         """Every process goes through its own rows; then their states are averaged, by their shares of the rows."""
-        state, kept = self.hosts.together(
-            "going through its rows", lambda: host(self.own.walk(walk, model, frame, state, size, seed))
-        )
-        leaves, structure = jax.tree.flatten(state)
-        share = self.own.n_rows / self.n_rows
-        sums = self.hosts.total(np.concatenate([share * np.asarray(a, float).ravel() for a in leaves]))
-        parts = np.split(sums, np.cumsum([np.size(a) for a in leaves])[:-1])
-        made = [_as(part.reshape(np.shape(a)), np.asarray(a).dtype) for part, a in zip(parts, leaves, strict=True)]
-        return jax.tree.unflatten(structure, made), self.hosts.joined(np.asarray(kept, float))
+        kept = []
+
+        def own() -> Any:
+            reached, found = self.own.walk(walk, model, frame, state, size, seed)
+            kept.append(np.asarray(found, float))
+            return host(reached)
+
+        reached = _summed(self.hosts, "going through its rows", own, self.own.n_rows / self.n_rows)
+        return reached, self.hosts.joined(kept[0])
 
     def replace(self, change: Callable[[Rows], Rows]) -> HostsSource:
         return self._of(self.own.replace(change))
@@ -97,23 +104,16 @@ class HostsSource(Source):
         return self._of(self.own.beside(values, change))
 
     def _of(self, own: Source) -> HostsSource:
-        return HostsSource(own, self.hosts, self.n_rows, self.n_before, self.read_anew)
+        return HostsSource(own, self.hosts, self.n_rows, self.n_before, self.read_anew, self.repeats)
 
-    def sample(self, n: int) -> ArraySource | None:
-        """Some rows of every process, in all of them."""
+    def sample(self, n: int) -> HostsSource | None:
+        """Some rows of every process, which stay there."""
 
-        def own():
+        def own() -> Source | None:
             share = -(-n * self.own.n_rows // self.n_rows)
-            return self.own.sample(share) if share else None
+            return self.own.sample(share) if share else self.own
 
-        some = self.hosts.together("taking a sample of its rows", own)
-        if self.hosts.gather(np.asarray(some is None and self.own.n_rows > 0)).any():
-            return None
-        pieces = [(self.own.resident, 0)] if some is None else zip(some._chunks, some._counts, strict=True)
-        pieces = [_first_rows(*piece) for piece in pieces]
-        rows = jax.tree.map(lambda *found: np.concatenate(found), *pieces)
-        parts = [_rows_of(content, rows) for content in self.hosts.gather_bytes(bytes_of(rows))]
-        return ArraySource.of_sample(jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts))
+        return HostsSource.of(own, self.hosts, "taking a sample of its rows")
 
 
 def without_rows(example: Rows) -> ArraySource:
@@ -134,12 +134,21 @@ class _NoRows(ArraySource):
 
 
 def first_row(rows: Rows, hosts: Hosts) -> Rows:
-    """The first row that any process has, in all of them; `rows` have the same form everywhere."""
-    found = hosts.gather_bytes(bytes_of(jax.tree.map(lambda a: a[:1], rows)))
-    content = next((c for c in found if c), None)
-    if content is None:
+    """The first row that any process has, in all of them.
+
+    Raises
+    ------
+    HostError
+        The columns are not of the same types in all processes.
+    """
+    leaves = jax.tree.leaves(rows)
+    types, content = json.dumps([(a.dtype.str, a.shape[1:]) for a in leaves]), bytes_of([a[:1] for a in leaves])
+    told = [part.split(b"\n", 1) for part in hosts.gather_bytes(types.encode() + b"\n" + content)]
+    hosts.compare("the types of the columns", [part[0].decode() for part in told])
+    found = next((part[1] for part in told if part[1]), None)
+    if found is None:
         raise DataError("no rows are left to fit in any process; the data is empty, or a value is missing in every row")
-    return _rows_of(content, rows)
+    return _rows_of(found, rows)
 
 
 def spread_rows(rows: Rows, hosts: Hosts, n: int) -> Rows:
@@ -149,13 +158,23 @@ def spread_rows(rows: Rows, hosts: Hosts, n: int) -> Rows:
     return jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
 
 
+def _summed(hosts: Hosts, what: str, make: Callable[[], Any], share: float = 1.0) -> Any:
+    """The sum over all processes of a share of the numbers that each makes, in their shapes and types."""
+
+    def own() -> tuple[Any, np.ndarray]:
+        made = jax.tree.map(np.asarray, make())
+        return made, share * np.concatenate([np.asarray(a, float).ravel() for a in jax.tree.leaves(made)])
+
+    value, sums = hosts.summed(what, own)
+    leaves, structure = jax.tree.flatten(value)
+    parts = np.split(sums, np.cumsum([a.size for a in leaves])[:-1])
+    made = [_as(part.reshape(a.shape), a.dtype) for part, a in zip(parts, leaves, strict=True)]
+    return jax.tree.unflatten(structure, made)
+
+
 def _as(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Numbers in another type, counts rounded."""
     return (np.rint(values) if dtype.kind in "iub" else values).astype(dtype)
-
-
-def _first_rows(rows: Rows, count: int) -> Rows:
-    return jax.tree.map(lambda a: on_host(a)[:count], rows, is_leaf=is_leaf)
 
 
 def _rows_of(content: bytes, like: Rows) -> Rows:

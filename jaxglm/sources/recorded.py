@@ -134,7 +134,7 @@ class Recorded(Source):
         self._source, self._journal, self._write = source, journal, write
         self.n_rows, self.aliased = source.n_rows, source.aliased
         self.read_anew, self.resident = source.read_anew, source.resident
-        self.hosts = source.hosts
+        self.hosts, self.repeats = source.hosts, source.repeats
 
     def reduce(self, kernel: Kernel, model: Model, point: Any) -> Any:
         what = f"{kernel!r} of {type(model).__name__}"

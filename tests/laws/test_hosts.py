@@ -142,6 +142,9 @@ def goes_on(process: int, folder: str) -> dict:
     reduce, done, stop = HostsSource.reduce, [], None
 
     def counted(source, *arguments):
+        if source.n_rows < len(many()[1]):
+            # Those over a sample do not count.
+            return reduce(source, *arguments)
         if process == 0 and len(done) == stop:
             raise KeyboardInterrupt
         value = reduce(source, *arguments)
@@ -165,6 +168,39 @@ def goes_on(process: int, folder: str) -> dict:
         HostsSource.reduce = reduce
     same = bool((res.params == want.params).all() and (res.bse == want.bse).all())
     return {"same": same, "spared": passes - len(done), "left": len(left), "gone": not left[0].exists()}
+
+
+def unread(process: int) -> dict:
+    """name: what is found of large matrices that are not looked through beforehand."""
+    from jaxglm.intake import whole
+
+    X, y = (part_of(a, process, 15_000) for a in many())
+    holes, negative, below = X.copy(), y.copy(), y.copy()
+    found, looked = {}, whole._looks_whole
+    if process:
+        holes[[7, 9], 1], negative[3], below[[7, 9]] = np.nan, -1.0, -1.0
+
+    def fit(*data, **options):
+        return figures(jg.fit(*data, family="poisson", devices="all", **options))
+
+    calls = {
+        "whole": lambda: fit(X, y),
+        "missing": lambda: fit(holes, y),
+        # Rows that cannot be used, but are left out anyway.
+        "both": lambda: fit(holes, below),
+        "raise": lambda: fit(holes, y, missing="raise"),
+        "bad": lambda: fit(X, negative),
+    }
+    for few in (2**62, 0):
+        whole._UNREAD, looks = few, []
+        whole._looks_whole = lambda matrix, to=looks: to.append(looked(matrix)) or to[-1]
+        for name, call in calls.items():
+            try:
+                found[f"{name} {bool(few)}"] = call()
+            except jg.errors.JaxglmError as error:
+                found[f"{name} {bool(few)}"] = [type(error).__name__, str(error)]
+        assert looks == [not few] * len(calls)
+    return found
 
 
 def errors(process: int) -> dict:
@@ -208,6 +244,7 @@ def main(process: int, port: str, folder: str) -> None:
             found[name] |= {"own": of_rows(res), "summary": str(res.summary()), "words": str(res.diagnose())}
             found[name]["points"] = points(res)
     found["goes on"] = goes_on(process, folder)
+    found["unread"] = unread(process)
     print(json.dumps(found), flush=True)
     print(json.dumps(errors(process)), flush=True)
     # Whoever is left would wait for the other at the end.
@@ -275,6 +312,19 @@ def test_an_interrupted_fit_goes_on(processes):
     for found, _ in processes:
         # One of the three passes that were made and kept is not known to both.
         assert found["goes on"] == {"same": True, "spared": 2, "left": 1, "gone": True}
+
+
+def test_values_missing_in_one_process_are_found_by_the_sums_of_both(processes):
+    """Of large matrices only some rows are looked at beforehand; what is found is the same."""
+    for process, (found, _) in enumerate(processes):
+        for name in ("whole", "missing", "both", "raise", "bad"):
+            one, other = (found["unread"][f"{name} {few}"] for few in (True, False))
+            assert one == other, name
+        words = [" ".join(found["unread"][f"{name} False"]) for name in ("raise", "bad")]
+        assert all(("DataError", "HostError")[1 - process] in text.split()[0] for text in words), words
+        assert "x2 is missing in row 7" in words[0] and "-1 in row 3" in words[1], words
+        whole, missing = (found["unread"][f"{name} False"]["sums"][-2] for name in ("whole", "missing"))
+        assert whole - missing == 2
 
 
 @pytest.mark.parametrize(
