@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,8 +11,8 @@ import numpy as np
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
 from jaxglm.precision import aligned_empty, host, in_threads, scope, threads
+from jaxglm.sources.aliasing import edges_of, in_place
 from jaxglm.sources.base import (
-    LARGEST_BLOCK,
     Source,
     bucket,
     chunk_rows,
@@ -22,13 +21,12 @@ from jaxglm.sources.base import (
     filled,
     pad,
     stored,
-    stored_type,
     to_device,
     workers,
 )
 from jaxglm.sources.distinct import distinct, pooled
 from jaxglm.sources.placing import place, take, taken
-from jaxglm.sources.storage import Window, is_leaf, row_bytes
+from jaxglm.sources.storage import is_leaf, row_bytes
 from jaxglm.sources.sums import map_chunk, reduce_chunks
 from jaxglm.sources.walk import walk_chunks
 
@@ -79,12 +77,15 @@ class ArraySource(Source):
             return cls._kept(rows, min(size, bucket(n)))
         if n <= size:
             return cls([to_device(pad(rows, min(size, bucket(n))))], [n])
-        size = even_rows(size, n, workers(n, rows))
+        lanes = workers(n, rows)
+        size = even_rows(size, n, lanes)
         if all(a.dtype.kind == "i" and a.ndim == 1 for a in jax.tree.leaves(rows.x)):
             # Codes are made by us, the rest may be the user's.
             return cls._kept(jax.tree.map(_owned, rows._replace(x=()))._replace(x=rows.x), size)
-        in_place = n * row_bytes(rows) >= ALIASED_BYTES
-        return cls(_cut_up(rows, size, in_place), _counts(n, size), in_place and not owned)
+        if n * row_bytes(rows) >= ALIASED_BYTES:
+            edges = edges_of(n, size, lanes)
+            return cls(in_place(rows, size, edges[:-1]), np.diff(edges).tolist(), not owned)
+        return cls(_cut_up(rows, size), _counts(n, size))
 
     @classmethod
     def of_sample(cls, rows: Rows) -> ArraySource:
@@ -108,7 +109,7 @@ class ArraySource(Source):
         if self._host is not None:
             # Later on the scope may be another.
             with scope():
-                self._made, self._host = _cut_up(self._host, self._size, False), None
+                self._made, self._host = _cut_up(self._host, self._size), None
         return self._made
 
     @property
@@ -320,11 +321,9 @@ def _owned(a: np.ndarray) -> np.ndarray:
     return a if a.strides == (0,) else np.array(a)
 
 
-def _cut_up(rows: Rows, size: int, in_place: bool) -> list[Rows]:
+def _cut_up(rows: Rows, size: int) -> list[Rows]:
     """Chunks of `size` rows, the last of them filled up."""
     chunks, ones, on_cpu = [], None, jax.default_backend() == "cpu"
-    if in_place and on_cpu:
-        return _in_place(rows, size)
     for start in range(0, len(rows.y), size):
         stop = min(start + size, len(rows.y))
         whole, part = stop - start == size, cut(rows, start, stop)
@@ -339,50 +338,3 @@ def _cut_up(rows: Rows, size: int, in_place: bool) -> list[Rows]:
         chunks.append(made)
     # All at once: a hundred transfers one by one take as long as a pass.
     return jax.device_put(chunks)
-
-
-def _in_place(rows: Rows, size: int) -> list[Rows]:
-    """Chunks whose design is read where it lies as far as possible, and the rest copied."""
-    n, shifts = len(rows.y), {}
-    # What is beside the design is copied at once; of it a chunk is a part that starts on a boundary.
-    beside = jax.tree.map(partial(_copied, size=-(-n // size) * size), rows._replace(x=(), freq=()))
-    ones = jax.device_put(_copied(rows.freq[:size], size)) if rows.freq.strides == (0,) and n >= size else None
-
-    def chunk(start: int) -> Rows:
-        stop = min(start + size, n)
-        freq = ones
-        if ones is None or stop - start < size:
-            freq = _copied(rows.freq[start:stop], size)
-            freq[stop - start :] = 0.0
-        x = jax.tree.map(lambda a: _window(a[start:stop], size, shifts), rows.x)
-        return cut(beside, start, start + size)._replace(x=x, freq=freq)
-
-    # All at once: a hundred transfers one by one take as long as a pass.
-    return jax.device_put([chunk(start) for start in range(0, n, size)])
-
-
-def _copied(a: np.ndarray, size: int) -> np.ndarray:
-    """A copy in the type in which it is kept, filled up to `size` rows with the first one."""
-    ours = aligned_empty((size, *a.shape[1:]), stored_type(a))
-    ours[: len(a)], ours[len(a) :] = a, a[:1]
-    return ours
-
-
-def _window(a: np.ndarray, size: int, shifts: dict[int, jax.Array]) -> Window | np.ndarray:
-    """A leaf of the design of a chunk of `size` rows, where it lies if it is as long.
-
-    Where rows are too few they are followed by memory that has no values beyond the next block. `shifts` are those
-    that other chunks have, on the device.
-    """
-    if not (len(a) == size and a.dtype.kind == "f" and a.flags.c_contiguous and a.flags.aligned and a.size):
-        ours = aligned_empty((size, *a.shape[1:]), np.int32 if a.dtype.kind == "i" else a.dtype)
-        ours[: len(a)] = a
-        ours[len(a) : len(a) + LARGEST_BLOCK] = a[0]
-        a = ours
-    if a.dtype.kind != "f":
-        return a
-    window = Window.of(a)
-    at = int(window.shift)
-    if at not in shifts:
-        shifts[at] = jax.device_put(window.shift)
-    return replace(window, shift=shifts[at])

@@ -114,8 +114,18 @@ def reduce_chunks(kernel: Kernel, model: Model, point: Any, chunks: list, repeat
         return finish(kernel, model, [add_chunks(kernel, *there, chunks, done, n=n)])
     # Once, not in every thread: it is work for the interpreter, of which threads wait for each other.
     like = _shape_of(kernel, *there, chunks[0][0])
-    jobs = [partial(add_chunks, kernel, *there, chunks[k::count], done, len(chunks), like, n) for k in range(count)]
+    jobs = [partial(add_chunks, kernel, *there, own, done, len(chunks), like, n) for own in _dealt_out(chunks, count)]
     return finish(kernel, model, in_threads(jobs))
+
+
+def _dealt_out(chunks: list, lanes: int) -> list[list]:
+    """The chunks of each thread, so that all have about as many rows: the longest first, each to who has the fewest."""
+    dealt, rows = [[] for _ in range(lanes)], [0] * lanes
+    for chunk in sorted(chunks, key=lambda chunk: -chunk[1]):
+        k = rows.index(min(rows))
+        dealt[k].append(chunk)
+        rows[k] += chunk[1]
+    return dealt
 
 
 def finish(kernel: Kernel, model: Model, totals: list[Any]) -> Any:

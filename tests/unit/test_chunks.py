@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from jaxglm import precision
-from jaxglm.design import Dense
+from jaxglm.design import Dense, Layout, Split
+from jaxglm.families import Poisson
+from jaxglm.kernels import Columns, Itself, Model, Newton, Point, Rows
 from jaxglm.precision import Tiered
-from jaxglm.sources import base, packing
+from jaxglm.sources import aliasing, arrays, base, packing, sums
 
 #: Sums of the same products in another order.
 SUMMED = 1e-12
@@ -66,6 +68,55 @@ def test_threads_share_a_few_chunks_evenly(lanes, n):
 def test_chunks_that_are_not_copied_leave_nothing_of_a_block(m, size):
     assert packing._in_place_rows(2**15, m) == size
     assert m % size == 0 or m % 2**10 or m < 2**16
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 8])
+@pytest.mark.parametrize("size", [512, 5 * 2**10, 2**14, 3 * 2**14, 2**17])
+def test_chunks_in_place_are_followed_by_rows_and_as_much_work_for_each_thread(size, lanes):
+    unit = min(size & -size, base.LARGEST_BLOCK)
+    for n in (size + 1, size + unit, 2 * size - 1, 3 * size, *rng.integers(2 * size, 60 * size, 40)):
+        edges = aliasing.edges_of(int(n), size, lanes)
+        counts = np.diff(edges)
+        assert edges[0] == 0 and edges[-1] == n and (counts > 0).all() and counts.max() <= size
+        whole = counts[:-1] if n % unit else counts
+        # Whole blocks, of which none reaches beyond the end, and less than one that is copied.
+        assert not (whole % unit).any() and (np.array(edges[: len(whole)]) + size <= n).all()
+        dealt = sums._dealt_out([(None, count) for count in counts], lanes)
+        rows = [sum(count for _, count in own) for own in dealt]
+        assert sum(rows) == n and sum(map(len, dealt)) == len(counts)
+        if n >= 2 * lanes * size:
+            assert max(rows) <= n / lanes + 2 * unit
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_in_place_sum_to_what_copies_do(weighted, x64, monkeypatch):
+    monkeypatch.setitem(base.CHUNK, "cpu", 2**10)
+    monkeypatch.setattr(base, "threads", lambda: 2)
+    for module in (base, aliasing):
+        monkeypatch.setattr(module, "LARGEST_BLOCK", 512)
+    n, p = 13_333, 9
+    raw = rng.normal(size=n * p + 1)
+    X, y = raw[1:].reshape(n, p), rng.poisson(2.0, n).astype(float)
+    freq = rng.uniform(0.5, 2.0, n) if weighted else np.broadcast_to(1.0, n)
+    rows = Rows(x=((X,),), y=y, freq=freq)
+    model = Model(Poisson(), Layout((Split((Dense(p),), (tuple(range(p)),)),)))
+    point = Point(rng.normal(size=p) / 10, np.asarray(False), np.asarray(False), np.asarray(0.5))
+    copied = arrays.ArraySource.from_rows(rows)
+    monkeypatch.setattr(arrays, "ALIASED_BYTES", 0)
+    there = arrays.ArraySource.from_rows(rows)
+    assert there.aliased and not copied.aliased and len(set(there._counts)) > 2
+    for kernel in (Newton(), Newton(gram="none")):
+        ours, theirs = (source.reduce(kernel, model, point) for source in (there, copied))
+        for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+            np.testing.assert_allclose(a, b, rtol=SUMMED, atol=1e-9)
+    # What is of each row is in the order of the rows.
+    np.testing.assert_array_equal(there.map_rows(Columns(), model, None), X)
+    values = [source.beside(y, lambda own, v: own._replace(y=v)).map_rows(Itself(), model, None).y
+              for source in (there, copied)]  # fmt: skip
+    for value in values:
+        np.testing.assert_array_equal(value, y)
+    for a, b in zip(*(jax.tree.leaves(source.sample(500)._chunks) for source in (there, copied)), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 #: Compiles a function both ways where XLA may use all cores, of which a worker of these tests has but one.
