@@ -2,7 +2,8 @@
 
 600,000 simulated policies (`benchmarks/insurance_data.py` says how) with eight factors that make 291 columns. All
 libraries get the same frame with categorical columns. Exposure is an offset of the claim counts and a weight of the
-premium; the number of claims is a weight of the severity.
+premium; the number of claims is a weight of the severity, whose rows are the policies that have any. As many rows as
+there are policies have the claims of a file with one claim a row.
 """
 
 from __future__ import annotations
@@ -32,21 +33,16 @@ def jaxglm_fit(response: str, frame: pd.DataFrame, **options) -> Answer:
     return Answer(res.params.to_numpy(), res.bse.to_numpy())
 
 
-def glum_fit(response: str, frame: pd.DataFrame, family, weights: str | None = None) -> Answer:
-    """From the frame's categorical columns, without standard errors; exposure is an offset where it is no weight."""
+def glum_fit(response: str, frame: pd.DataFrame, family, **beside: str) -> Answer:
+    """From the frame's categorical columns, without standard errors."""
     from glum import GeneralizedLinearRegressor
 
     model = GeneralizedLinearRegressor(family=family, link="log", alpha=0.0, gradient_tol=1e-8, drop_first=True)
-    model.fit(
-        frame[NAMES],
-        frame[response],
-        sample_weight=None if weights is None else frame[weights],
-        offset=None if weights else np.log(frame["exposure"]),
-    )
+    model.fit(frame[NAMES], frame[response], **taken(frame, **beside))
     return Answer(np.concatenate([[model.intercept_], model.coef_]))
 
 
-def glum_whole_fit(response: str, frame: pd.DataFrame, family, weights: str | None = None) -> Answer:
+def glum_whole_fit(response: str, frame: pd.DataFrame, family, **beside: str) -> Answer:
     """From the formula, with standard errors from the expected information, glum's fastest way to them."""
     from glum import GeneralizedLinearRegressor
 
@@ -54,13 +50,16 @@ def glum_whole_fit(response: str, frame: pd.DataFrame, family, weights: str | No
         family=family, link="log", alpha=0.0, gradient_tol=1e-8, drop_first=True, robust=False,
         expected_information=True, formula=f"{response} ~ {' + '.join(NAMES)}",
     )  # fmt: skip
-    model.fit(
-        frame,
-        sample_weight=None if weights is None else frame[weights],
-        offset=None if weights else np.log(frame["exposure"]),
-        store_covariance_matrix=True,
-    )
+    model.fit(frame, **taken(frame, **beside), store_covariance_matrix=True)
     return peers.with_errors(model)
+
+
+def taken(frame: pd.DataFrame, var_weights: str | None = None, exposure: str | None = None) -> dict:
+    """Weights and exposure as glum takes them."""
+    return {
+        "sample_weight": None if var_weights is None else frame[var_weights],
+        "offset": None if exposure is None else np.log(frame[exposure]),
+    }
 
 
 def rustystats_fit(frame) -> Answer:
@@ -82,39 +81,28 @@ def tweedie_families():
     return jg.Tweedie(power=1.5), TweedieDistribution(1.5)
 
 
-def models(frame: pd.DataFrame) -> Iterator[tuple[str, str, int, Callable, tuple]]:
-    """Name, words, rows, our fit, what a fit of glum takes."""
-    yield (
-        "frequency",
-        "claim frequency, Poisson",
-        len(frame),
-        partial(jaxglm_fit, "claims", frame, family="poisson", exposure="exposure"),
-        ("claims", frame, "poisson"),
-    )
+def models(frame: pd.DataFrame) -> Iterator[tuple[str, str, int, Callable, Callable, Callable]]:
+    """Name, words, rows; our fit, a fit of glum that does the same work, one of it alone."""
+
+    def fits(name: str, what: str, response: str, rows: pd.DataFrame, family, other, **beside: str) -> tuple:
+        ours = partial(jaxglm_fit, response, rows, family=family, link="log", **beside)
+        theirs = (partial(fit, response, rows, other, **beside) for fit in (glum_whole_fit, glum_fit))
+        return name, what, len(rows), ours, *theirs
+
+    yield fits("frequency", "claim frequency, Poisson", "claims", frame, "poisson", "poisson", exposure="exposure")
     hurt = frame[frame["claims"] > 0].reset_index(drop=True)
-    yield (
-        "severity",
-        "claim severity, Gamma",
-        len(hurt),
-        partial(jaxglm_fit, "severity", hurt, family="gamma", link="log", var_weights="claims"),
-        ("severity", hurt, "gamma", "claims"),
-    )
+    yield fits("severity", "claim severity, Gamma", "severity", hurt, "gamma", "gamma", var_weights="claims")
+    yield fits("claims", "single claims, Gamma", "claim", frame, "gamma", "gamma")
     if harness.version_of("glum") is None:
         return
     mine, other = tweedie_families()
-    yield (
-        "premium",
-        "pure premium, Tweedie",
-        len(frame),
-        partial(jaxglm_fit, "premium", frame, family=mine, var_weights="exposure"),
-        ("premium", frame, other, "exposure"),
-    )
+    yield fits("premium", "pure premium, Tweedie", "premium", frame, mine, other, var_weights="exposure")
 
 
 def records(scale: float = 1.0, repeats: int = 3) -> Iterator[Record]:
-    """Three models beside glum, and the first beside rustystats."""
+    """Four models beside glum, and the first beside rustystats."""
     frame = policies(max(int(ROWS * scale), SMALLEST))
-    for name, what, n, ours, theirs in models(frame):
+    for name, what, n, ours, same_work, bare in models(frame):
         case = partial(Record, n=n, p=COLUMNS, peer="glum")
         same = case(
             name=f"insurance.{name}.glum_errors",
@@ -122,14 +110,14 @@ def records(scale: float = 1.0, repeats: int = 3) -> Iterator[Record]:
             note="from the same formula and categorical columns, with standard errors "
             "(store_covariance_matrix=True, robust=False, expected_information=True), gradient_tol=1e-8",
         )
-        yield harness.race(same, ours, partial(glum_whole_fit, *theirs), repeats)
+        yield harness.race(same, ours, same_work, repeats)
         less = case(
             name=f"insurance.{name}.glum",
             what=what,
             floor=4.0,
             note="from categorical columns (tabmat), drop_first, gradient_tol=1e-8; no formula, no standard errors",
         )
-        yield harness.race(less, ours, partial(glum_fit, *theirs), repeats)
+        yield harness.race(less, ours, bare, repeats)
     few = frame.iloc[:FEW]
     case = Record(
         name="insurance.frequency.rustystats",

@@ -47,7 +47,8 @@ def policies(n: int, seed: int = 2013) -> pd.DataFrame:
     -------
     DataFrame (n rows)
         The factors as categories (levels "00", "01", ...), `exposure` in years in (0, 1], `claims` (count), `amount`
-        (sum of the claims), `severity` (amount per claim, NaN without claims) and `premium` (amount per year).
+        (sum of the claims), `severity` (amount per claim, NaN without claims), `premium` (amount per year) and `claim`
+        (what a claim would cost: one draw for each policy, whether it has claims or not).
     """
     if n < SMALLEST:
         raise ValueError(f"n must be at least {SMALLEST:,} policies, got {n:,}")
@@ -74,6 +75,7 @@ def policies(n: int, seed: int = 2013) -> pd.DataFrame:
             "amount": amount,
             "severity": severity,
             "premium": amount / exposure,
+            "claim": rng.gamma(1.0, np.exp(costly)),
         }
     )
 

@@ -69,16 +69,17 @@ def fit_source(
 
     Notes
     -----
-    Few rows take a survey, a pass for every Newton step, and one for the fit statistics; an extra one where the
-    last step used the observed and the expected information is reported. The Gaussian family with the identity link
-    takes one Newton pass, one more where its columns are ill-conditioned, and one for the statistics. Many rows
-    in memory take a Newton pass from the fit to a sample, about two for gradients alone, and a last one that gives
-    information and statistics together (:mod:`jaxglm.solvers.sampled`); with many numeric columns and a canonical link
-    one for gradients comes before that Newton pass, and fewer after it. Fewer rows with 64 or more coefficients do the
-    same after a survey, from the means of levels (of factors alone) or from starting values. Where a model of factors
-    alone has many equal rows in memory, all of these passes are over the distinct rows; those for steps of the binomial
-    and the Poisson family over the mean response of rows with the same predictors. After a road of gradients it is the
-    same, from where that ended in place of the fit to a sample (:mod:`jaxglm.solvers.approach`).
+    Few rows take a survey, a pass for every Newton step, and one for the fit statistics; an extra one where the last
+    step used the observed and the expected information is reported. The Gaussian family with the identity link takes
+    one Newton pass, one more where its columns are ill-conditioned, and one for the statistics. Many rows in memory
+    take a Newton pass from the fit to a sample, about two for gradients alone, and a last one that gives information
+    and statistics together (:mod:`jaxglm.solvers.sampled`); with many numeric columns and a canonical link one for
+    gradients comes before that Newton pass, and fewer after it. Fewer rows with 64 or more coefficients do the same
+    after a survey, from starting values, and so do all but very many rows of factors alone, from the means of levels.
+    Where a model of factors alone has many equal rows in memory, all of these passes are over the distinct rows; those
+    for steps of the binomial and the Poisson family over the mean response of rows with the same predictors. After a
+    road of gradients it is the same, from where that ended in place of the fit to a sample
+    (:mod:`jaxglm.solvers.approach`).
     """
     if model.layout.n_coefficients == 0:
         raise FitError("the model has no columns, so there is nothing to estimate; add a term or the intercept (~ 1)")

@@ -134,7 +134,7 @@ def solve(
     start : (P,) starting coefficients; by default the family's starting values of each row
     want : kinds of information to return, "expected", "observed"
     precision : what the rows are kept in
-    searches : whether slow ends are looked into; else steps go on until they shrink fast, or are given up
+    searches : whether ends that are slow or ill-conditioned are looked into, not only waited for or given up
     """
     drive = Drive.of(source, model, facts, found.active, tol, max_iter, curvature, precision)
     drive = replace(drive, searches=searches)
@@ -249,7 +249,7 @@ def _run(drive: Drive, state: State) -> tuple[State, np.ndarray | None]:
         if int(state.status) == Status.RUNNING or loop is _qr_loop:
             state = loop(drive, state)
         status = Status(int(state.status))
-        if status is Status.ILL_CONDITIONED:
+        if status is Status.ILL_CONDITIONED and drive.searches:
             loop = _qr_loop
             continue
         if newton.is_doubtful(state):

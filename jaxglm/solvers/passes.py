@@ -144,15 +144,24 @@ class Run:
         if not (np.diagonal(facts.gram) > 0).all():
             return None
         p = self.model.layout.n_coefficients
-        self.settings = drive.settings_of(family, facts, self.tol, max_iter, curvature, self.precision, False)
-        center = drive.starts.center_of(facts, family.mean_range)
-        by_row = start is None
+        by_row, early = start is None, False
         if not by_row:
             self.most_gradients = _PASSES_OF_A_HESSIAN_CODES
+            # So near, the observed information gives the better steps, unless the expected one serves for good.
+            early = curvature == "late" and not (family.steady or family.is_canonical)
+            curvature = "early" if early else curvature
+        self.settings = drive.settings_of(family, facts, self.tol, max_iter, curvature, self.precision, False)
+        center = drive.starts.center_of(facts, family.mean_range)
         self.state = newton.begin(np.zeros(p) if by_row else start, np.ones(p, bool), center, self.settings, by_row)
-        point = newton.trial(self.state) if by_row else self._point(self.state.observed)
-        totals = self._reduce(self.steps, Newton(self.scoring), point, "newton")
-        self._take(totals, fresh=True)
+        self.state = self.state._replace(observed=np.asarray(early))
+        while True:
+            point = newton.trial(self.state) if by_row else self._point(self.state.observed)
+            totals = self._reduce(self.steps, Newton(self.scoring), point, "newton")
+            self.exact = family.is_canonical or (bool(point.observed) and not self.scoring)
+            self._take(totals, fresh=True)
+            if self._factored().ok or not point.observed:
+                # Else it is not positive definite, and the expected one is taken.
+                break
         if family.steady and not self.scoring:
             self.steady, self.steady_factor = np.asarray(totals.information), self._factored()
         factor = self._factored()

@@ -34,8 +34,9 @@ _LEAST, _MOST = 2**12, 2**16
 _FEWER, _SHARE_BY_GRADIENTS = 8, 24
 #: Least of them, which is what most samples begin with, so that another size meets compiled code.
 _LEAST_FEWER = 2**13
-#: Times as many rows as the sample from which it is worth while.
-_WORTH = 8
+#: Times as many rows as the sample from which it is worth while; and where means of levels, which take a pass, lead as
+#: near.
+_WORTH, _WORTH_BESIDE_MEANS = 8, 64
 #: How well the sample is fitted, in standard errors of its own and the root of the number of coefficients: that is how
 #: far off the fit to all rows may be expected.
 _SAMPLE_TOLERANCE = 0.1
@@ -88,11 +89,12 @@ def solve(
     """
     if not model.family.has_expected:
         return None
-    few = rows_of(source, model) if sample is None else None
-    if few is not None:
-        sample = fit_rows(few, model, curvature, precision)
-    if sample is None and (few is not None or not _worth_gradients(source, model, precision)):
-        return None
+    if sample is None:
+        bare = _worth_gradients(source, model, precision)
+        few = rows_of(source, model, _WORTH_BESIDE_MEANS if bare and starts.has_margins(model) else _WORTH)
+        sample = None if few is None else fit_rows(few, model, curvature, precision)
+        if sample is None and (few is not None or not bare):
+            return None
     run = Run(source, model, kind, tol, precision, beside)
     facts = run.begin(curvature, max_iter, check) if sample is None else run.open(sample, curvature, max_iter, check)
     if facts is None:
@@ -129,10 +131,13 @@ def size_of(source: Source, model: Model) -> int:
     return size
 
 
-def rows_of(source: Source, model: Model) -> Source | None:
-    """A sample of so many rows as the model needs; None where all rows are few, or a sample would take a pass."""
+def rows_of(source: Source, model: Model, worth: int = _WORTH) -> Source | None:
+    """A sample of so many rows as the model needs.
+
+    None where there are not so many times as many rows as make it `worth` while, or where it would take a pass.
+    """
     size = size_of(source, model)
-    return source.sample(size) if source.n_rows >= _WORTH * size else None
+    return source.sample(size) if source.n_rows >= worth * size else None
 
 
 def fit_rows(few: Source, model: Model, curvature: str, precision: Precision, doubtful: bool = False) -> Sampled | None:

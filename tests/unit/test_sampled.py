@@ -10,10 +10,12 @@ import pytest
 
 import jaxglm as jg
 from jaxglm import precision
+from jaxglm.design import Constant, Dense, Layout, Split
 from jaxglm.errors import DataError
-from jaxglm.kernels import Newton, Point, Rows
+from jaxglm.families import Poisson
+from jaxglm.kernels import Model, Newton, Point, Rows
 from jaxglm.kernels.base import Kernel
-from jaxglm.solvers import lending, sampled, starts
+from jaxglm.solvers import drive, lending, passes, sampled, starts
 from jaxglm.solvers.information import Information
 from jaxglm.sources import arrays, base, sums
 from jaxglm.sources.distinct import distinct
@@ -53,6 +55,7 @@ FITS = {
     "probit": {"family": "binomial", "link": "probit"},
     "probit, observed": {"family": "binomial", "link": "probit", "information": "observed"},
     "gamma, log": {"family": "gamma", "link": "log"},
+    "cloglog": {"family": "binomial", "link": "cloglog"},
     "negative binomial": {"family": "negative_binomial"},
 }
 
@@ -197,7 +200,7 @@ def test_means_of_levels_are_the_estimates_of_one_factor(name, coding, monkeypat
 
 
 @QUICKLY
-@pytest.mark.parametrize("name", ["logit", "gamma, log", "poisson with an exposure"])
+@pytest.mark.parametrize("name", ["logit", "gamma, log", "poisson with an exposure", "cloglog"])
 def test_means_of_levels_are_nearer_than_starting_values(name, monkeypatch):
     """Also where an interaction is in the model, and to the same estimates."""
     options = FITS[name]
@@ -213,6 +216,45 @@ def test_means_of_levels_are_nearer_than_starting_values(name, monkeypatch):
     assert sum(near.n_passes.values()) < sum(far.n_passes.values())
     assert np.max(np.abs(near.params - far.params) / far.bse) < SAME_ESTIMATE
     np.testing.assert_allclose(near.bse, far.bse, rtol=SAME_ERROR)
+
+
+@QUICKLY
+def test_where_means_of_levels_lead_too_far_steps_are_by_the_expected_information(monkeypatch):
+    """Two factors that say the same: their means tell of each effect twice, from where the observed is indefinite."""
+    rng = np.random.default_rng(8)
+    f = rng.integers(0, 8, N)
+    data = pd.DataFrame({"f": f.astype(str), "g": np.where(rng.random(N) < 0.02, rng.integers(0, 8, N), f).astype(str)})
+    data["y"] = np.exp(0.4 * f) + rng.normal(size=N)
+    family = jg.Gaussian(link="log")
+    plain = jg.glm("y ~ f + g", data, family=family)
+    monkeypatch.setattr(sampled, "_MANY_COEFFICIENTS", 2)
+    monkeypatch.setattr(sampled, "_WORTH_BESIDE_MEANS", 1000)
+    kinds, reduce = [], passes.Run._reduce
+
+    def noted(run, rows, kernel, point, name):
+        kinds.append((name, bool(point.observed) if name == "newton" else None))
+        return reduce(run, rows, kernel, point, name)
+
+    monkeypatch.setattr(passes.Run, "_reduce", noted)
+    res = jg.glm("y ~ f + g", data, family=family)
+    assert kinds[:2] == [("newton", True), ("newton", False)]
+    assert res.converged and np.max(np.abs(res.params - plain.params) / plain.bse) < SAME_ESTIMATE
+    np.testing.assert_allclose(res.bse, plain.bse, rtol=SAME_ERROR)
+
+
+@pytest.mark.parametrize("searches", [True, False])
+def test_what_is_only_waited_for_is_given_up_where_normal_equations_do_not_serve(searches, x64):
+    """The fit to a sample, which would go through all of its rows by QR."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=2000)
+    X = np.column_stack([x, x + 1e-7 * rng.normal(size=2000)])
+    model = Model(Poisson(), Layout((Split((Constant(), Dense(2)), ((0,), (1, 2))),)))
+    rows = Rows(x=(((), X),), y=rng.poisson(np.exp(x / 2)).astype(float), freq=np.ones(2000))
+    source = arrays.ArraySource.from_rows(rows)
+    facts = drive.survey(source, model)
+    found, _ = drive.decide_rank(source, model, facts)
+    end = drive.solve(source, model, facts, found, tol=1e-8, max_iter=50, searches=searches)
+    assert found.active.all() and end.status.converged == searches and ("qr" in end.n_passes) == searches
 
 
 @pytest.mark.parametrize("family", ["poisson", "gamma", jg.Tweedie(power=1.5)])
