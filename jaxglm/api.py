@@ -276,10 +276,10 @@ def fit(
     placed = resolve.devices(devices)
     _refuse_names(beside)
     # Of numbers in another precision a copy is made, of a file only piece by piece.
-    as_it_is = precision == "float64" and not placed.several
+    kept = precision == "float64" and not placed.several
     learn = partial(
         ArrayIntake.learn, X, y, family, beside, names=names, intercept=bool(intercept), missing=missing,
-        copied=precision != "float64", there=as_it_is and placed.hosts.size == 1, hosts=placed.hosts,
+        copied=precision != "float64", there=kept and placed.hosts.size == 1, hosts=placed.hosts,
     )  # fmt: skip
 
     def run(unread: bool) -> Results:
@@ -295,8 +295,7 @@ def fit(
 
     with scope():
         # What goes on for long before it looks at its sums has values looked at beforehand.
-        plain = as_it_is and checkpoint is None and str(solver) == "auto"
-        return unread_first(run, plain and looks_whole(X, placed.hosts))
+        return unread_first(run, kept and checkpoint is None and str(solver) == "auto" and looks_whole(X, placed.hosts))
 
 
 class _Behavior:

@@ -161,20 +161,15 @@ class ArrayIntake:
         coded = response.encoder(known, levels, str(name) if name is not None else "y", family)
 
         draft = cls(columns, intercept, beside, family, coded)
-
-        def seen(found: tuple[ArrayIntake, Taken, Tally]) -> tuple[Tally, int, list]:
-            rows = found[1].rows
-            return found[2], len(rows.y), [] if intercept else list(constants_of(rows.x[0][-1]).items())
-
         (intake, taken, tally), told = hosts.share(
             "checking its rows",
             lambda: draft._checked(matrix, column, extra, table, missing, mapped, copied, hosts, unread),
-            seen, sent_kinds,
+            _seen, sent_kinds,
         )  # fmt: skip
         if isinstance(taken, MappedRows):
             return intake, taken
         if told:
-            tally = sum((own for own, *_ in told), Tally())
+            tally = sum((part for part, *_ in told), Tally())
             intake = replace(intake, constant=same_constant(rest for _, *rest in told))
         return intake, replace(taken, notes=coded.notes + tally.notes)
 
@@ -300,6 +295,13 @@ class ArrayIntake:
     def mean_offset(self) -> dict[str, float]:
         """For pictures: the mean of an offset or exposure that was given as values."""
         return mean_offset(self.beside)
+
+
+def _seen(checked: tuple[ArrayIntake, Taken, Tally]) -> tuple[Tally, int, list]:
+    """What the other processes must know: what is left out, how many rows there are, and what is constant in them."""
+    intake, taken, tally = checked
+    constants = {} if intake.intercept else constants_of(taken.rows.x[0][-1])
+    return tally, len(taken.rows.y), list(constants.items())
 
 
 def as_matrix(

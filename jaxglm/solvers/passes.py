@@ -154,14 +154,10 @@ class Run:
         center = drive.starts.center_of(facts, family.mean_range)
         self.state = newton.begin(np.zeros(p) if by_row else start, np.ones(p, bool), center, self.settings, by_row)
         self.state = self.state._replace(observed=np.asarray(early))
-        while True:
-            point = newton.trial(self.state) if by_row else self._point(self.state.observed)
-            totals = self._reduce(self.steps, Newton(self.scoring), point, "newton")
-            self.exact = family.is_canonical or (bool(point.observed) and not self.scoring)
-            self._take(totals, fresh=True)
-            if self._factored().ok or not point.observed:
-                # Else it is not positive definite, and the expected one is taken.
-                break
+        totals = self._newton(newton.trial(self.state) if by_row else self._point(self.state.observed))
+        if early and not self._factored().ok:
+            # Not so near.
+            totals = self._newton(self._point(np.asarray(False)))
         if family.steady and not self.scoring:
             self.steady, self.steady_factor = np.asarray(totals.information), self._factored()
         factor = self._factored()
@@ -250,10 +246,7 @@ class Run:
         """A pass for a step."""
         state = self.state
         if self.plan() == "newton":
-            kernel = Newton(self.scoring, "coarse" if self.coarse else "full")
-            totals = self._reduce(self.steps, kernel, self._point(state.observed), "newton")
-            self.exact = self.model.family.is_canonical or (bool(state.observed) and not self.scoring)
-            self._take(totals, fresh=True)
+            self._newton(self._point(state.observed))
             if self.lent and int(self.state.n_halvings):
                 self._begin_again()
             return
@@ -262,13 +255,20 @@ class Run:
         kernel, point = Newton(self.scoring, "none"), self._point(state.information_observed)
         self._take(self._reduce(self.steps, kernel, point, "gradient"), fresh=False)
 
+    def _newton(self, point: Point) -> Totals:
+        """A pass for a step by the Hessian at a point, which it goes to."""
+        kernel = Newton(self.scoring, "coarse" if self.coarse else "full")
+        totals = self._reduce(self.steps, kernel, point, "newton")
+        self.exact = self.model.family.is_canonical or (bool(point.observed) and not self.scoring)
+        self._take(totals, fresh=True)
+        return totals
+
     def _begin_again(self) -> None:
         """At the fit to the sample with the Hessian of all rows, where its own led too far."""
         theta, center = self.sample.theta, self.state.center
         self.lent, self.pace = False, Pace()
         self.state = newton.begin(theta, np.ones(len(theta), bool), center, self.settings, False)
-        kernel, point = Newton(self.scoring, "coarse"), self._point(self.state.observed)
-        self._take(self._reduce(self.steps, kernel, point, "newton"), fresh=True)
+        self._newton(self._point(self.state.observed))
 
     def close(self, null: np.ndarray) -> FitSums | None:
         """The last pass; None where its step is refused. It is the end if what then remains is short enough."""
@@ -289,22 +289,6 @@ class Run:
         self.tolerance = length * self._contraction(length, length, fresh=serves)
         self.ended = self.tolerance < self.tol and self._stale(length) < self.tol
         return host(sums)
-
-    def solution(self, facts: Facts) -> drive.Solution:
-        """What the last pass ended with."""
-        p = len(self.sample.theta)
-        if self.information is self.steady and self.steady_factor is not None:
-            information = self.steady_factor
-        elif self.information is self.state.information:
-            information = self._factored()
-        else:
-            information = drive.factor(self.information, np.ones(p, bool))
-        return drive.Solution(
-            theta=self.trial, expected=information if self.kind == "expected" else None,
-            observed=information if self.kind == "observed" else None, rank=rank.full(p), held=np.zeros(p, bool),
-            facts=facts, status=Status.CONVERGED, n_iter=int(self.state.n_iter) + 1, n_passes=dict(self.passes),
-            tolerance=self.tolerance,
-        )  # fmt: skip
 
     def _reduce(self, rows: Source, kernel: Kernel, point: Any, name: str) -> Any:
         self.passes[name] += 1
@@ -352,6 +336,23 @@ class Run:
             return self.pace.leaves
         rounded = newton.SINGLE_EPS / self.sample.pivot if self.single else 0.0
         return max(min(self.pace.leaves, self.pace.leaves * error / max(self.pace.reach + length, 1e-300)), rounded)
+
+
+def solution(run: Run, facts: Facts) -> drive.Solution:
+    """What the last of some passes ended with."""
+    p = len(run.sample.theta)
+    if run.information is run.steady and run.steady_factor is not None:
+        information = run.steady_factor
+    elif run.information is run.state.information:
+        information = run._factored()
+    else:
+        information = drive.factor(run.information, np.ones(p, bool))
+    return drive.Solution(
+        theta=run.trial, expected=information if run.kind == "expected" else None,
+        observed=information if run.kind == "observed" else None, rank=rank.full(p), held=np.zeros(p, bool),
+        facts=facts, status=Status.CONVERGED, n_iter=int(run.state.n_iter) + 1, n_passes=dict(run.passes),
+        tolerance=run.tolerance,
+    )  # fmt: skip
 
 
 def _proves_full_rank(factor: Information) -> bool:

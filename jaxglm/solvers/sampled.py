@@ -22,7 +22,7 @@ from jaxglm.precision import Precision, host
 from jaxglm.progress import unseen
 from jaxglm.solvers import drive, rank, starts
 from jaxglm.solvers.lending import Sampled, by_gradients
-from jaxglm.solvers.passes import Run
+from jaxglm.solvers.passes import Run, solution
 from jaxglm.sources import Source, bucket
 
 #: Rows of the sample for each coefficient, at least, and rows of data for each of the sample.
@@ -108,7 +108,7 @@ def solve(
         if sums is not None and run.ended:
             surveyed = run.sample.facts
             lengths = np.sqrt(np.diagonal(surveyed.gram) * (float(facts.n_rows) / float(surveyed.n_rows)))
-            return Closed(run.solution(facts), facts, lengths, sums, null_passes, *run.last)
+            return Closed(solution(run, facts), facts, lengths, sums, null_passes, *run.last)
     return None
 
 

@@ -13,6 +13,20 @@ from jaxglm.precision import aligned_empty
 from jaxglm.sources.base import LARGEST_BLOCK, cut, stored_type
 from jaxglm.sources.storage import Window
 
+#: Rows of a chunk below which it takes longer to start than to sum.
+_LEAST = 2**12
+
+
+def shape_of(most: int, n: int, lanes: int) -> int:
+    """Rows for which the chunks of n rows are compiled: at most so many, a power of two, two or more for each thread.
+
+    How many of them count is another matter, so that new data sizes meet compiled code.
+    """
+    size = most
+    while size > _LEAST and n < 2 * lanes * size:
+        size //= 2
+    return size
+
 
 def edges_of(n: int, size: int, lanes: int) -> list[int]:
     """Where chunks of at most `size` of n > size rows begin that are read where they lie, and the end.

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxglm.kernels import Kernel, Model, RowMap, Rows, Walk
 from jaxglm.precision import aligned_empty, host, in_threads, scope, threads
-from jaxglm.sources.aliasing import edges_of, in_place
+from jaxglm.sources.aliasing import edges_of, in_place, shape_of
 from jaxglm.sources.base import (
     Source,
     bucket,
@@ -77,14 +77,15 @@ class ArraySource(Source):
             return cls._kept(rows, min(size, bucket(n)))
         if n <= size:
             return cls([to_device(pad(rows, min(size, bucket(n))))], [n])
-        lanes = workers(n, rows)
-        size = even_rows(size, n, lanes)
-        if all(a.dtype.kind == "i" and a.ndim == 1 for a in jax.tree.leaves(rows.x)):
-            # Codes are made by us, the rest may be the user's.
-            return cls._kept(jax.tree.map(_owned, rows._replace(x=()))._replace(x=rows.x), size)
-        if n * row_bytes(rows) >= ALIASED_BYTES:
+        lanes, coded = workers(n, rows), all(a.dtype.kind == "i" and a.ndim == 1 for a in jax.tree.leaves(rows.x))
+        if n * row_bytes(rows) >= ALIASED_BYTES and not coded:
+            size = shape_of(size, n, lanes)
             edges = edges_of(n, size, lanes)
             return cls(in_place(rows, size, edges[:-1]), np.diff(edges).tolist(), not owned)
+        size = even_rows(size, n, lanes)
+        if coded:
+            # Codes are made by us, the rest may be the user's.
+            return cls._kept(jax.tree.map(_owned, rows._replace(x=()))._replace(x=rows.x), size)
         return cls(_cut_up(rows, size), _counts(n, size))
 
     @classmethod

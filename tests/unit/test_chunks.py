@@ -88,6 +88,19 @@ def test_chunks_in_place_are_followed_by_rows_and_as_much_work_for_each_thread(s
             assert max(rows) <= n / lanes + 2 * unit
 
 
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+def test_matrices_of_all_sizes_are_cut_into_few_shapes(lanes, monkeypatch):
+    monkeypatch.setattr(base, "threads", lambda: lanes)
+    shapes = set()
+    for n in np.geomspace(140_000, 10**7, 200).astype(int):
+        size = aliasing.shape_of(base.chunk_rows(240, int(n)), int(n), lanes)
+        counts = np.diff(aliasing.edges_of(int(n), size, lanes))
+        rows = [sum(count for _, count in own) for own in sums._dealt_out([(None, c) for c in counts], lanes)]
+        assert max(rows) <= 1.35 * n / lanes
+        shapes.add(size)
+    assert len(shapes) <= 6 and all(size & (size - 1) == 0 for size in shapes)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_rows_in_place_sum_to_what_copies_do(weighted, x64, monkeypatch):
     monkeypatch.setitem(base.CHUNK, "cpu", 2**10)
