@@ -15,6 +15,7 @@ from jaxglm.errors import DataError
 from jaxglm.families import Poisson
 from jaxglm.kernels import Model, Newton, Point, Rows
 from jaxglm.kernels.base import Kernel
+from jaxglm.precision import aligned_empty
 from jaxglm.solvers import drive, lending, passes, sampled, starts
 from jaxglm.solvers.information import Information
 from jaxglm.sources import arrays, base, sums
@@ -312,7 +313,7 @@ def test_data_changed_after_the_fit_is_noticed(monkeypatch):
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("shift", [0, 1, 3])
 def test_memory_that_starts_anywhere(order, shift, monkeypatch, request):
-    """Rows in place equal rows that were copied, however the array is aligned."""
+    """Rows in place are the same however the array is aligned, and equal rows that were copied."""
     if order == "C":
         # Columns are compiled in full, so that what is loaded at once may start anywhere too.
         request.getfixturevalue("compiled_quickly")
@@ -323,9 +324,16 @@ def test_memory_that_starts_anywhere(order, shift, monkeypatch, request):
     copied = jg.fit(X, data["y"], "gamma", link="log")
     monkeypatch.setattr(arrays, "ALIASED_BYTES", 0)
     there = jg.fit(X, data["y"], "gamma", link="log")
-    assert there.fit.source.aliased and not copied.fit.source.aliased
-    np.testing.assert_array_equal(there.params, copied.params)
-    np.testing.assert_array_equal(there.resid(), copied.resid())
+    aligned = aligned_empty((2, N) if order == "F" else (N, 2))
+    aligned = aligned.T if order == "F" else aligned
+    aligned[:] = X
+    plain = jg.fit(aligned, data["y"], "gamma", link="log")
+    assert there.fit.source.aliased and plain.fit.source.aliased and not copied.fit.source.aliased
+    np.testing.assert_array_equal(there.params, plain.params)
+    np.testing.assert_array_equal(there.resid(), plain.resid())
+    # Copies are cut at other rows.
+    np.testing.assert_allclose(there.params, copied.params, rtol=1e-13)
+    np.testing.assert_allclose(there.resid(), copied.resid(), rtol=1e-13, atol=1e-14)
 
 
 @QUICKLY
