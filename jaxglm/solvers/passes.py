@@ -157,7 +157,8 @@ class Run:
         totals = self._newton(newton.trial(self.state) if by_row else self._point(self.state.observed))
         if early and not self._factored().ok:
             # Not so near.
-            totals = self._newton(self._point(np.asarray(False)))
+            self.state = self.state._replace(observed=np.asarray(False))
+            totals = self._newton(self._point(self.state.observed))
         if family.steady and not self.scoring:
             self.steady, self.steady_factor = np.asarray(totals.information), self._factored()
         factor = self._factored()
