@@ -20,9 +20,9 @@ PANEL = {"cpu": 64}
 _PANEL_ELSEWHERE = 1024
 #: Columns from which turning weighted rows costs less than it saves.
 _TURNED = 8
-#: Rows of the matrices of which a CPU makes products best, and how few may be missing to a whole number of them so that
-#: it pays to fill them up.
-_TILE, _MISSING = 32, 5
+#: Columns that are turned with their weights even so, the bytes of a cache line of a CPU, and the multiple that the
+#: columns of its products are filled up to.
+_WEIGHTED_FIRST, _LINE, _FILLED = range(_TURNED, 21), 64, 8
 #: Most numeric columns that stay apart.
 MOST_APART = 64
 #: Columns that are laid together at a time on a CPU: its compiler asks of each value which of them it is of.
@@ -63,6 +63,8 @@ class Dense(Element):
     def gram_sums(self, x: Rows, w: jax.Array) -> tuple[jax.Array, ...]:
         """Panels of the lower triangle, top to bottom."""
         x = x.astype(w.dtype)
+        if self._lays(w):
+            return (_product_as_laid(x, w),)
         if self._turns(w):
             return self._panels(_turned(w, x), x)
         weighted = w[:, None] * x
@@ -85,13 +87,12 @@ class Dense(Element):
     def add_gram_beside(
         self, total: tuple[jax.Array, ...], x: Rows, w: jax.Array, beside: jax.Array
     ) -> tuple[tuple[jax.Array, ...], jax.Array]:
-        if not self._turns(w) or beside.dtype != w.dtype:
+        if beside.dtype != w.dtype or not (self._turns(w) or self._lays(w)):
             return super().add_gram_beside(total, x, w, beside)
         x = x.astype(w.dtype)
-        if len(self._spans) == 1 and -(x.shape[1] + beside.shape[1]) % _TILE <= _MISSING:
-            whole = _product_of_tiles(x, w, beside)
-            own, sums = whole[: self.width], whole[self.width :][: beside.shape[1]]
-            return (total[0] + own,), sums.T
+        if self._lays(w):
+            both = _product_as_laid(x, w, beside)
+            return (total[0] + both[:, : self.width],), both[:, self.width :]
         # They stand below the last panel, where rows more cost a product next to nothing.
         *panels, last = self._panels(jnp.concatenate([_turned(w, x), beside.T]), x)
         held = last.shape[0] - beside.shape[1]
@@ -117,6 +118,12 @@ class Dense(Element):
         products in single precision take either.
         """
         return self.width >= _TURNED and w.dtype == jnp.float64 and jax.default_backend() == "cpu"
+
+    def _lays(self, w: jax.Array) -> bool:
+        """Whether :func:`_product_as_laid` is quickest: a CPU turns rows well unless they fill whole cache lines."""
+        narrow = self.width > 1 and self.width not in _WEIGHTED_FIRST and len(self._spans) == 1
+        uneven = self.width * w.dtype.itemsize % _LINE > 0
+        return narrow and uneven and w.dtype == jnp.float64 and jax.default_backend() == "cpu"
 
     @property
     def _spans(self) -> list[tuple[int, int]]:
@@ -147,16 +154,18 @@ def _turned(w: jax.Array, x: jax.Array) -> jax.Array:
     return jax.lax.optimization_barrier((w[:, None] * x).T)
 
 
-def _product_of_tiles(x: jax.Array, w: jax.Array, beside: jax.Array) -> jax.Array:
-    """X'WX for x (m, p), and below it the products of X with other weights (m, q), filled up to whole tiles."""
-    rows = [x.T, beside.T]
-    missing = -sum(map(len, rows)) % _TILE
-    # Held apart, or x were turned for each side of the product.
-    upright = jax.lax.optimization_barrier(jnp.concatenate([*rows, jnp.zeros((missing, len(x)), x.dtype)]))
-    width = x.shape[1]
-    # In two parts: as one product of all rows with weights or ones, XLA would turn x once more for it.
-    left = jnp.concatenate([w * upright[:width], upright[width:]])
-    return matmul(left, upright.T)[:, :width]
+def _product_as_laid(x: jax.Array, w: jax.Array, *beside: jax.Array) -> jax.Array:
+    """X'WX for x (m, p), and to the right of it X' times other columns (m, q).
+
+    Both sides lie as a CPU's products read them, so that these lay nothing anew: X turned, the weighted rows as they
+    come, filled up to whole registers.
+    """
+    parts = [w[:, None] * x, *beside]
+    width = sum(part.shape[1] for part in parts)
+    # Weights, since XLA lays zeros beside columns one number at a time.
+    filling = jnp.broadcast_to(w[:, None], (len(x), -width % _FILLED))
+    right = jax.lax.optimization_barrier(jnp.concatenate([*parts, filling], axis=1))
+    return matmul(jax.lax.optimization_barrier(x.T), right)[:, :width]
 
 
 @pytree

@@ -161,7 +161,7 @@ def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch):
     assert list(options) == ["xla_disable_hlo_passes"]
 
 
-@pytest.mark.parametrize("p", [8, 20, 27, 30, 60, 126, 130])
+@pytest.mark.parametrize("p", [1, 2, 5, 8, 20, 27, 30, 60, 126, 130])
 @pytest.mark.parametrize("q", [1, 2])
 def test_products_beside_each_other_are_those_of_matrices(p, q):
     m = 600
@@ -173,3 +173,16 @@ def test_products_beside_each_other_are_those_of_matrices(p, q):
         gram = design.gram(own)
     np.testing.assert_allclose(gram, (x * w[:, None]).T @ x, rtol=SUMMED, atol=SUMMED * m)
     np.testing.assert_allclose(sums, x.T @ beside, rtol=SUMMED, atol=SUMMED * m)
+
+
+@pytest.mark.parametrize("p", [1, 2, 5, 30, 32, 130])
+def test_products_in_single_precision_take_weights_of_either_sign(p):
+    m = 600
+    x, w = rng.normal(size=(m, p)), rng.normal(size=m)
+    design = Dense(p)
+    with precision.scope():
+        narrow = jnp.asarray(w, jnp.float32)
+        zero = jax.tree.map(jnp.zeros_like, design.gram_sums(x, narrow))
+        gram = design.gram(design.add_gram(zero, jnp.asarray(x), narrow))
+        assert gram.dtype == jnp.float64
+    np.testing.assert_allclose(gram, (x * w[:, None]).T @ x, rtol=1e-5, atol=1e-6 * m)
