@@ -1,4 +1,4 @@
-"""The benchmark of single passes: its count of the work agrees with the compiler's, and its page can be read."""
+"""The benchmarks of passes: their count of the work agrees with the compiler's, and their page can be read."""
 
 import importlib
 import json
@@ -21,7 +21,7 @@ N, P, LEVELS = 3000, 12, 5
 @pytest.fixture(scope="module")
 def scripts():
     """Modules of the benchmarks by name, which find each other by their folder alone."""
-    names = ("harness", "report", "roofline", "run")
+    names = ("harness", "report", "roofline", "run", "timeline")
     before = set(sys.modules)
     sys.path.insert(0, str(FOLDER))
     try:
@@ -93,3 +93,15 @@ def test_the_page_has_both_tables(records, scripts):
     ):  # fmt: skip
         assert words in page, words
     assert "None" not in page and "nan" not in page
+
+
+def test_a_fit_is_cut_into_what_it_does(scripts):
+    script = scripts["timeline"]
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60_000, P)), rng.poisson(1.0, 60_000)
+    total, spent = script.cut(lambda: jg.fit(X, y, "poisson"))
+    assert set(spent) <= {"before", "sample", *script.PASSES, "rest"} and min(spent.values()) > 0
+    assert {"before", "sample", "last pass", "rest"} <= set(spent)
+    assert sum(spent.values()) == pytest.approx(total)
+    again, _ = script.cut(lambda: jg.fit(X, y, "poisson"))
+    assert again < total
