@@ -10,8 +10,8 @@ What the aims that are missed would need. *Dense columns*: two of four passes ma
 matrix product itself. Of 30 columns that is made at a fraction of the speed of large squares ("% of products" of that
 table): XLA makes both halves of it, since it has no routine for a symmetric product on a CPU, and rows of 30 numbers
 have to be laid for it. *Factors*: sums over levels and pairs of levels are additions to places that differ from row to
-row; what is left is the way from the frame, and the rest. *A small model*: a third is the start of compiled programs, the
-rest Python, for the formula, the result and the summary.
+row; what is left is the way from the frame, and the rest. *A small model*: a third is the start of compiled programs,
+the rest Python, for the formula, the result and the summary.
 """
 
 from __future__ import annotations
