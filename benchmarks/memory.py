@@ -2,7 +2,7 @@
 
 What a process holds at most beyond the user's X and y while it fits them, against the size of X: at its first fit of so
 many rows, and where the programs for these come from a compile cache. The difference is what XLA's compiler takes and
-keeps, which does not grow with the rows. The rest is y, the sample, and programs as they are loaded.
+keeps. How much of it all a tenth of the rows takes too is told by "Ten times the rows".
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ PANEL = {"cpu": 64}
 _PANEL_ELSEWHERE = 1024
 #: Columns from which turning weighted rows costs less than it saves.
 _TURNED = 8
-#: Columns that are turned with their weights even so, the bytes of a cache line of a CPU, and the multiple that the
-#: columns of its products are filled up to.
+#: Numbers of columns of which weighted rows are turned, though bare ones could be; bytes of a cache line of a CPU; and
+#: the multiple to which a product of bare ones is filled up.
 _WEIGHTED_FIRST, _LINE, _FILLED = range(_TURNED, 21), 64, 8
 #: Most numeric columns that stay apart.
 MOST_APART = 64
